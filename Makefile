@@ -1,0 +1,53 @@
+# The same commands for people and for CI. Each sets up what it needs: a virtual environment in .venv, from hashed locks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow check format bench docs lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "streamproc needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.11 ..." >&2; exit 2; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## the main job on real text with a simulated endpoint: nothing to configure
+	@$(BIN)/streamproc demo
+
+test: $(READY) ## every fast test
+	@$(BIN)/python -m pytest -n auto -m "not slow" -q
+
+test-slow: $(READY) ## the long proofs: kill -9 at every write (needs strace, Linux)
+	@command -v strace >/dev/null || sh .ci/install-strace
+	@$(BIN)/python -m pytest -n auto -m slow -q
+
+check: $(READY) ## format, lint, types, import contracts, fast tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: $(READY) ## rewrite the code in the house format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## measure against a hand-written loop, as ratios
+	@$(BIN)/python -m bench
+
+docs: $(READY) ## run every example in docs/ and check that what it names exists
+	@$(BIN)/python -m pytest -q tests/test_docs.py
+
+lock: ## renew the hashed locks (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --group dev -o requirements/dev.txt pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --no-header -o requirements/run.txt pyproject.toml
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo

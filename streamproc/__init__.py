@@ -1,0 +1,1 @@
+"""Send thousands to millions of records through a language model, each exactly once."""

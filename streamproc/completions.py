@@ -1,0 +1,107 @@
+"""The model's vocabulary: what is asked of it, and what it answers. Knows no record, no cache and no transport."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+FINGERPRINT_VERSION = 1
+"""Raised when the meaning of a fingerprint changes, so that answers kept under an older one are not found."""
+
+_canonical = msgspec.msgpack.Encoder(order="deterministic")
+
+
+class Message(Struct, frozen=True):
+    """One turn of a conversation.
+
+    Attributes:
+        role: who speaks.
+        content: plain text, or the provider's own list of parts (text, image addresses).
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]]
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One question to a model, whole: two requests with the same fields ask for the same thing.
+
+    Attributes:
+        deployment: which endpoint is asked: its address, or a stable name for it.
+        model: the model's name there.
+        messages: the conversation so far, oldest first.
+        parameters: sent as they are beside model and messages (`temperature`, `max_tokens`, `response_format`).
+        draw: tells apart samples that are meant to differ although everything else is equal.
+    """
+
+    deployment: str
+    model: str
+    messages: tuple[Message, ...]
+    parameters: dict[str, Any] = {}
+    draw: str = ""
+
+    def fingerprint(self) -> str:
+        """Give the key of this request: 64 hexadecimal digits, equal for equal requests on every machine.
+
+        The whole request counts. MessagePack tags every type, so 1, 1.0, True and "1" stay apart, and sorted keys
+        make the order of `parameters` irrelevant.
+
+        Raises:
+            TypeError: a parameter is not plain data.
+        """
+        fields = (
+            FINGERPRINT_VERSION,
+            "chat_completions",
+            self.deployment,
+            self.model,
+            self.messages,
+            self.parameters,
+            self.draw,
+        )
+        return hashlib.blake2b(_canonical.encode(fields), digest_size=32).hexdigest()
+
+
+class Usage(Struct, frozen=True):
+    """What a completion cost, in text tokens as the provider counts them; 0 where it did not say."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """A model's answer, as it is kept and handed to `Task.parse`.
+
+    Attributes:
+        text: the answer's text; empty when the model only called tools.
+        model: the name of the model that answered, in its own words.
+        finish_reason: why it stopped: `stop`, `tool_calls`, `length` (cut off), `content_filter`, ...
+        usage: what it cost.
+        tool_calls: the calls the model asks for, as the provider wrote them.
+        refusal: the model's own refusal, where it gave one.
+    """
+
+    text: str
+    model: str
+    finish_reason: str
+    usage: Usage
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    refusal: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether this is a whole answer that anybody may use again: not cut, filtered, refused or empty."""
+        return self.finish_reason in {"stop", "tool_calls", "function_call", "eos"} and not self.unusable
+
+    @property
+    def unusable(self) -> str | None:
+        """Say why there is nothing here to use (the record is a dead letter), or give `None`."""
+        if self.finish_reason == "content_filter":
+            return "the provider filtered the answer"
+        if self.refusal:
+            return f"the model refused: {self.refusal[:200]}"
+        if not self.text and not self.tool_calls:
+            return f"the answer is empty (finish_reason {self.finish_reason!r})"
+        return None

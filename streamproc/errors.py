@@ -1,0 +1,111 @@
+"""Every exception of streamproc, grouped by who must act on it.
+
+    StreamprocError
+        ConfigError              you: the job, the configuration or the command line is wrong (exit code 2)
+        Refused                  you: what lies there does not belong to this job, or is in use (exit code 3)
+        StorageFailed            the machine: a disk or database failed; nothing after the last commit is claimed (74)
+        CacheUnavailable         nobody: the cache could not be asked; the run goes on without it
+        ProviderError            the provider, for one attempt
+            NotSent                  retried for free: the request never left
+            RateLimited              retried: the whole endpoint waits, the record's attempts are untouched
+            Unavailable              retried: the endpoint says it failed
+            BadAnswer                retried: an answer came, but not one of a model
+            Ambiguous                retried once: the request went out and may have been paid
+            RejectedRequest          the record becomes a dead letter: asking again cannot help
+            ProviderStop             the run stops (exit code 4): a key, a quota or an address must be mended first
+
+Messages show the value, the rule and the way out. None of these ever holds a request's headers or a key.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StreamprocError(Exception):
+    """Whatever streamproc raises on purpose."""
+
+
+class ConfigError(StreamprocError):
+    """The job file, a setting or an argument is wrong; the message names its path, its value and the rule."""
+
+
+class Refused(StreamprocError):
+    """The run would mix with work that is not its own: changed input or settings, foreign or damaged output, a lock."""
+
+
+class StorageFailed(StreamprocError):
+    """A disk or database failed. Nothing after the last commit is claimed; the same command continues later."""
+
+
+class CacheUnavailable(StreamprocError):
+    """A cache could not be read or written. What was asked counts as missing."""
+
+
+class ProviderError(StreamprocError):
+    """One attempt at a model call failed.
+
+    Args:
+        message: what happened, in a sentence; never a header, a key or a whole body.
+        status: the HTTP status, where there was one.
+        retry_after: seconds the provider asked to wait, counted from now; `None` where it asked nothing.
+        code: the provider's own name for the error (`context_length_exceeded`), where it gave one.
+    """
+
+    kind: ClassVar[str] = "provider_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.code = code
+
+
+class NotSent(ProviderError):
+    """The request never left this machine: no address, no connection, no handshake, no free file descriptor."""
+
+    kind = "not_sent"
+
+
+class RateLimited(ProviderError):
+    """The provider asks every caller of this endpoint to slow down (429 and its kin)."""
+
+    kind = "rate_limited"
+
+
+class Unavailable(ProviderError):
+    """The provider failed and says so (5xx, 408, 409, 425, 529). Nothing was paid."""
+
+    kind = "unavailable"
+
+
+class BadAnswer(ProviderError):
+    """A success status with something that is no completion: HTML, an empty body, no choices."""
+
+    kind = "bad_answer"
+
+
+class Ambiguous(ProviderError):
+    """The request went out and no whole answer came back: a deadline, a cut body, a lost connection. Perhaps paid."""
+
+    kind = "ambiguous"
+
+
+class RejectedRequest(ProviderError):
+    """This request can never succeed: too long, malformed, filtered. Its record becomes a dead letter."""
+
+    kind = "rejected"
+
+
+class ProviderStop(ProviderError):
+    """No request can succeed until a person acts: a bad key, an exhausted quota, a wrong address or model."""
+
+    kind = "stopped"
