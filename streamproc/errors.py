@@ -26,7 +26,7 @@ class StreamprocError(Exception):
     """Whatever streamproc raises on purpose."""
 
 
-class ConfigError(StreamprocError):
+class ConfigError(StreamprocError, ValueError):
     """The job file, a setting or an argument is wrong; the message names its path, its value and the rule."""
 
 

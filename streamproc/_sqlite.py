@@ -1,0 +1,111 @@
+"""One SQLite connection on one thread, for the cache and for the sinks. The only importer of apsw.
+
+apsw ships a current SQLite. The one that Python links to is whatever the system has, and versions before 3.51.3 can
+corrupt a write-ahead log that two processes share (https://sqlite.org/wal.html, "The WAL-reset bug"); caches are shared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, TypeVar
+
+import apsw
+
+from streamproc._thread import WorkThread
+from streamproc.errors import Refused, StorageFailed
+
+Connection = apsw.Connection
+T = TypeVar("T")
+
+BUSY_SECONDS = 30.0
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Make all statements inside durable together, or none of them. Takes the write lock at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if not connection.get_autocommit():  # a full disk has rolled back already
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise Refused(f"{path} is damaged or is no SQLite database: {error}. Restore it, or move it away") from error
+    except (apsw.Error, OSError) as error:
+        raise StorageFailed(f"{path}: {error}") from error
+
+
+def _connect(path: Path) -> Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+    return connection
+
+
+class Database:
+    """A SQLite file in write-ahead mode with full durability: what `transaction` commits survives a power cut.
+
+    Args:
+        path: the file; made with mode 0600 where it is missing. Its folder must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = WorkThread(path.name)
+        self._connection: Connection | None = None
+
+    async def open(self) -> Self:
+        """Open the file.
+
+        Raises:
+            Refused: it is not a SQLite database, or is damaged.
+            StorageFailed: it cannot be opened.
+        """
+        try:
+            self._connection = await self._call(_connect, self.path)
+        except BaseException:
+            self._thread.close()
+            raise
+        return self
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Call `work` with the connection, on its thread, after whatever was asked before.
+
+        Cancelling the caller does not stop work that was submitted.
+
+        Raises:
+            StorageFailed: SQLite or the operating system failed.
+            Refused: the file is damaged.
+        """
+        connection = self._connection
+        if connection is None:
+            raise StorageFailed(f"{self.path} is not open")
+        return await self._call(work, connection)
+
+    async def _call(self, work: Callable[..., T], argument: object) -> T:
+        def mapped() -> T:
+            with _mapped(self.path):
+                return work(argument)
+
+        return await self._thread.run(mapped)
+
+    async def aclose(self) -> None:
+        """Wait for the work that was submitted, then close the file. Harmless when called twice."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await self._call(Connection.close, connection)
+            finally:
+                self._thread.close()

@@ -1,0 +1,1 @@
+"""Policy: how many should move, and when. Pure: numbers in, numbers out; no clock, no event loop, no I/O."""

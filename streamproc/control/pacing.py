@@ -1,0 +1,73 @@
+"""How long to wait: for a configured rate, and after a failure. Both answer in seconds; neither sleeps."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class TokenBucket:
+    """A rate that allows short bursts. Reserving may overdraw it; the debt is the wait.
+
+    Args:
+        rate: units that come in each second.
+        burst: most units that can be saved up, and what is there at the start.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        if rate <= 0 or burst <= 0:
+            raise ValueError(f"rate and burst must be > 0, got {rate} and {burst}")
+        self.rate = rate
+        self.burst = burst
+        self._level = burst
+        self._at: float | None = None
+
+    def reserve(self, amount: float, now: float) -> float:
+        """Take `amount` units, at once or in advance.
+
+        Args:
+            amount: units, >= 0; one above `burst` waits for its debt like any other.
+            now: seconds; never earlier than in the call before.
+
+        Returns:
+            Seconds to wait before acting on it; 0 if the units were there.
+        """
+        if self._at is not None:
+            self._level = min(self.burst, self._level + (now - self._at) * self.rate)
+        self._at = now
+        self._level -= amount
+        return max(0.0, -self._level / self.rate)
+
+    def give_back(self, amount: float) -> None:
+        """Return units that were reserved and not used; a negative amount takes more."""
+        self._level = min(self.burst, self._level + amount)
+
+
+class Backoff(Struct, frozen=True):
+    """How long to wait after a failure: doubling, spread out, never below what the server asked.
+
+    Attributes:
+        base_seconds: the longest wait after the first failure.
+        cap_seconds: the longest wait of our own choosing.
+        longest_hint_seconds: a server that asks for more is not waited for.
+    """
+
+    base_seconds: float = 0.5
+    cap_seconds: float = 60.0
+    longest_hint_seconds: float = 3600.0
+
+    def delay(self, attempt: int, *, hint: float | None, draw: float) -> float | None:
+        """Give the seconds to wait before trying again.
+
+        Args:
+            attempt: how many tries have failed; starts at 1.
+            hint: seconds that the server asked for.
+            draw: a random number in [0, 1), so that many who failed together do not return together.
+
+        Returns:
+            Without a hint, between half of `base_seconds * 2 ** (attempt - 1)` and the whole of it, capped. With one,
+            the hint or up to a quarter more. `None` if the hint is beyond `longest_hint_seconds`.
+        """
+        if hint is not None:
+            return hint * (1 + 0.25 * draw) if hint <= self.longest_hint_seconds else None
+        exponent = min(attempt - 1, 60)  # 2.0 ** 1100 overflows, and long before that the cap holds
+        return min(self.cap_seconds, self.base_seconds * 2.0**exponent) * (0.5 + 0.5 * draw)

@@ -1,0 +1,105 @@
+"""Bounded channels between stages. They carry batches, never single records: a hop costs more than a record's work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+T = TypeVar("T")
+
+
+class _Count:
+    """How many records stand in a channel."""
+
+    __slots__ = ("records",)
+
+    def __init__(self) -> None:
+        self.records = 0
+
+
+class Outbox(Generic[T]):
+    """The sending end of a channel. The channel ends when every clone of its outbox is closed."""
+
+    def __init__(self, stream: MemoryObjectSendStream[Sequence[T]], count: _Count) -> None:
+        self._stream = stream
+        self._count = count
+
+    async def send(self, batch: Sequence[T]) -> None:
+        """Hand over a batch, waiting while the channel is full. An empty batch is not sent.
+
+        Raises:
+            anyio.BrokenResourceError: the receiving end is closed.
+        """
+        if batch:
+            self._count.records += len(batch)
+            try:
+                await self._stream.send(batch)
+            except BaseException:
+                self._count.records -= len(batch)
+                raise
+
+    def clone(self) -> Outbox[T]:
+        """Give one more sending end to the same channel."""
+        return Outbox(self._stream.clone(), self._count)
+
+    def close(self) -> None:
+        """Say that this end sends no more. Harmless when called twice."""
+        self._stream.close()
+
+
+class Inbox(Generic[T]):
+    """The receiving end of a channel.
+
+    Attributes:
+        name: what the channel is called in figures.
+    """
+
+    def __init__(self, name: str, stream: MemoryObjectReceiveStream[Sequence[T]], count: _Count) -> None:
+        self.name = name
+        self._stream = stream
+        self._count = count
+
+    async def receive(self) -> Sequence[T]:
+        """Wait for the next batch; never empty.
+
+        Raises:
+            anyio.EndOfStream: all outboxes are closed and everything was received.
+        """
+        batch = await self._stream.receive()
+        self._count.records -= len(batch)
+        return batch
+
+    def receive_nowait(self) -> Sequence[T]:
+        """Take the next batch if one is there.
+
+        Raises:
+            anyio.WouldBlock: none is there yet.
+            anyio.EndOfStream: none will come.
+        """
+        batch = self._stream.receive_nowait()
+        self._count.records -= len(batch)
+        return batch
+
+    @property
+    def queued(self) -> int:
+        """Records sent and not yet received, those of waiting senders included."""
+        return self._count.records
+
+    def close(self) -> None:
+        """Receive no more; senders then fail."""
+        self._stream.close()
+
+
+def open_channel(name: str, capacity: int) -> tuple[Outbox[T], Inbox[T]]:
+    """Open a channel that holds at most `capacity` batches before its senders wait.
+
+    Args:
+        name: what it is called in figures.
+        capacity: batches; 0 makes every send wait for its receive.
+    """
+    send, receive = anyio.create_memory_object_stream[Sequence[T]](capacity)
+    count = _Count()
+    return Outbox(send, count), Inbox(name, receive, count)

@@ -1,0 +1,43 @@
+"""The word that a run should end before its input does, and the waits that it cuts short."""
+
+from __future__ import annotations
+
+import enum
+
+import anyio
+
+from streamproc.errors import ProviderStop
+
+
+class Drain(enum.Enum):
+    """Why a run ends early when nothing is wrong."""
+
+    REQUESTED = "requested"
+
+
+class Halt:
+    """Ask everyone to start nothing new. What is under way ends by itself.
+
+    The source stops reading, calls that were not sent are left undone, sleepers wake. Records left undone stay in
+    the ledger, so the next run takes them up.
+    """
+
+    def __init__(self) -> None:
+        self.cause: Drain | ProviderStop | None = None
+        self._asked = anyio.Event()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run should end."""
+        return self.cause is not None
+
+    def request(self, cause: Drain | ProviderStop) -> None:
+        """Ask the run to end. The first cause is kept."""
+        if self.cause is None:
+            self.cause = cause
+            self._asked.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait `seconds`, or less if a halt is requested."""
+        with anyio.move_on_after(seconds):
+            await self._asked.wait()

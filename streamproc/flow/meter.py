@@ -1,0 +1,101 @@
+"""Figures: written by stages, read by everyone else as one value, the Snapshot."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from streamproc.flow.clock import Clock
+
+SECONDS_BOUNDS = tuple(0.001 * 2**step for step in range(18))
+"""Upper bounds of the histogram buckets, in seconds: 1 ms to 131 s, each twice the one before."""
+
+
+class Distribution(Struct, frozen=True):
+    """How a measured quantity was distributed.
+
+    Attributes:
+        count: observations.
+        total: their sum, in the quantity's unit.
+        buckets: observations at most `SECONDS_BOUNDS[i]` and above the bound before; one more bucket for the rest.
+    """
+
+    count: int
+    total: float
+    buckets: tuple[int, ...]
+
+    def quantile(self, ratio: float) -> float:
+        """Give the upper bound of the bucket that holds the quantile, in seconds; 0 where nothing was observed."""
+        seen = 0
+        for bound, count in zip(SECONDS_BOUNDS, self.buckets, strict=False):
+            seen += count
+            if seen and seen >= ratio * self.count:
+                return bound
+        return SECONDS_BOUNDS[-1] if self.count else 0.0
+
+
+class Snapshot(Struct, frozen=True):
+    """All figures at one moment.
+
+    Attributes:
+        at: seconds of the event loop's clock.
+        counters: what only grows, by name (`records_completed_total`).
+        gauges: what goes up and down, by name (`llm_call_permits_in_use`).
+        distributions: of durations, by name (`model_call_seconds`).
+    """
+
+    at: float
+    counters: Mapping[str, float]
+    gauges: Mapping[str, float]
+    distributions: Mapping[str, Distribution]
+
+    def counter(self, name: str) -> int:
+        """Give a counter as a whole number; 0 where nothing was counted."""
+        return int(self.counters.get(name, 0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain data, for JSON."""
+        return {"at": self.at, **self.counters, **self.gauges}
+
+
+class Meter:
+    """Collect figures. Counters and distributions are written as things happen; gauges are read when asked.
+
+    Args:
+        clock: gives the time of a snapshot, in seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counters: dict[str, float] = {}
+        self._gauges: dict[str, Callable[[], float]] = {}
+        self._observed: dict[str, tuple[list[int], list[float]]] = {}
+
+    def add(self, name: str, amount: float = 1) -> None:
+        """Count `amount` more of `name`."""
+        self._counters[name] = self._counters.get(name, 0) + amount
+
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Name a figure that is read when a snapshot is taken."""
+        self._gauges[name] = read
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Enter one duration."""
+        buckets, total = self._observed.setdefault(name, ([0] * (len(SECONDS_BOUNDS) + 1), [0.0]))
+        buckets[bisect_left(SECONDS_BOUNDS, seconds)] += 1
+        total[0] += seconds
+
+    def snapshot(self) -> Snapshot:
+        """Read every figure at this moment."""
+        return Snapshot(
+            at=self._clock(),
+            counters=dict(self._counters),
+            gauges={name: read() for name, read in self._gauges.items()},
+            distributions={
+                name: Distribution(sum(buckets), total[0], tuple(buckets))
+                for name, (buckets, total) in self._observed.items()
+            },
+        )

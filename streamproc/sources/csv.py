@@ -1,0 +1,148 @@
+"""Comma-separated values with a header (RFC 4180): quoted fields may hold commas, quotes and line breaks."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from streamproc.errors import ConfigError
+from streamproc.sources.file_source import FileSource, RawRow
+from streamproc.sources.lines import Line, LineFile
+from streamproc.sources.source import SourceConfig
+
+MAX_CSV_ROW_BYTES = 1 << 20
+"""A quote that nobody closes must not swallow the rest of the file."""
+
+csv.field_size_limit(MAX_CSV_ROW_BYTES)
+
+
+class _Unclosed(Exception):
+    """A quoted field has no end, or none within reach."""
+
+
+class CsvParser:
+    """Split a file into rows, each of one line or, inside quotes, several.
+
+    A row whose quote is never closed is one bad line; reading goes on with the line after it.
+    """
+
+    def __init__(self, file: LineFile, delimiter: str) -> None:
+        self._file = file
+        self._delimiter = delimiter
+        header = next(self._all_rows(), None)
+        if header is None:
+            raise ConfigError(f"source.path: {str(file.path)!r} is empty; a header line is needed")
+        try:
+            self._columns = self._cells(header)
+        except ValueError as error:
+            raise ConfigError(f"source.path: the header of {str(file.path)!r} is unreadable: {error}") from None
+        if len(set(self._columns)) < len(self._columns):
+            raise ConfigError(f"source.path: the header of {str(file.path)!r} names a column twice")
+
+    def rows(self) -> Iterator[RawRow]:
+        """Give each row after the header that is not blank."""
+        rows = self._all_rows()
+        next(rows)
+        return rows
+
+    def fields(self, row: RawRow) -> dict[str, object]:
+        """Read the cells, by column."""
+        cells = self._cells(row)
+        if len(cells) != len(self._columns):
+            raise ValueError(f"the header has {len(self._columns)} columns, this row {len(cells)}")
+        return dict(zip(self._columns, cells, strict=True))
+
+    def _cells(self, row: RawRow) -> list[str]:
+        if row.problem is not None:
+            raise ValueError(row.problem)
+        try:
+            text = row.raw.decode()
+            return next(csv.reader([text], delimiter=self._delimiter, strict=True))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+        except csv.Error as error:
+            raise ValueError(str(error)) from None
+
+    def _all_rows(self) -> Iterator[RawRow]:
+        lines = self._file.lines()
+        pending: deque[Line] = deque()
+        while line := pending.popleft() if pending else next(lines, None):
+            if line.oversize or len(line.raw) > MAX_CSV_ROW_BYTES:
+                size = line.oversize or len(line.raw)
+                yield RawRow(line.number, line.raw[:1000], f"{size} bytes, more than a row may have")
+                continue
+            taken = [line]
+            try:
+                while self._is_open(taken):
+                    taken.append(self._further(taken, pending, lines))
+            except _Unclosed:
+                pending.extendleft(reversed(taken[1:]))
+                yield RawRow(line.number, line.raw.rstrip(b"\r"), "a quoted field has no closing quote")
+                continue
+            raw = b"\n".join(part.raw for part in taken).rstrip(b"\r")
+            if raw.strip(b" \t"):
+                yield RawRow(line.number, raw)
+
+    def _is_open(self, taken: list[Line]) -> bool:
+        """Tell whether the lines so far end inside quotes, as the csv module sees it."""
+        if b'"' not in taken[-1].raw and len(taken) > 1:
+            return True  # a line without a quote cannot close one
+        if b'"' not in taken[0].raw:
+            return False
+        if sum(line.raw.count(b'"') for line in taken) % 2 == 0:
+            return False
+        text = b"\n".join(line.raw for line in taken).decode("utf-8", "surrogateescape")
+        try:
+            next(csv.reader([text], delimiter=self._delimiter, strict=True), None)
+        except csv.Error as error:
+            return str(error) == "unexpected end of data"
+        return False
+
+    @staticmethod
+    def _further(taken: list[Line], pending: deque[Line], lines: Iterator[Line]) -> Line:
+        line = pending.popleft() if pending else next(lines, None)
+        if line is None:
+            raise _Unclosed
+        if line.oversize or sum(len(part.raw) for part in taken) + len(line.raw) > MAX_CSV_ROW_BYTES:
+            pending.appendleft(line)
+            raise _Unclosed
+        return line
+
+
+class CsvSource(FileSource):
+    """Read a CSV file with a header: UTF-8, every field is text.
+
+    Args:
+        path: the file.
+        id_field: the column that holds a row's id; without it the id is the zero-based ordinal of the row, as text.
+        delimiter: one character between fields.
+    """
+
+    def __init__(self, path: str | Path, id_field: str | None = None, delimiter: str = ",") -> None:
+        options = {"type": "csv", "delimiter": delimiter}
+        super().__init__(Path(path), id_field, lambda file: CsvParser(file, delimiter), options)
+
+
+class CsvSourceConfig(SourceConfig, kw_only=True):
+    """`source: {type: csv, path: ..., id_field: ..., delimiter: ","}`.
+
+    Attributes:
+        path: the file.
+        id_field: the column that holds a row's id, if any.
+        delimiter: one character between fields.
+    """
+
+    path: str
+    id_field: str | None = None
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
+
+    def build(self) -> CsvSource:
+        """Make the source."""
+        return CsvSource(self.path, self.id_field, self.delimiter)
+
+

@@ -1,0 +1,95 @@
+"""Lines of bytes from a file, with their numbers; bounded in memory whatever the file holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from streamproc.errors import ConfigError, StorageFailed
+
+BLOCK_BYTES = 1 << 20
+MAX_ROW_BYTES = 16 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+class Line(Struct, frozen=True):
+    """One line.
+
+    Attributes:
+        number: from 1.
+        start: where it begins, in bytes from the beginning of the file.
+        raw: its bytes without `\\n`, and without a byte order mark; cut at the reader's cap.
+        oversize: its length in bytes if it was cut, else 0.
+    """
+
+    number: int
+    start: int
+    raw: bytes
+    oversize: int = 0
+
+
+class LineFile:
+    """A file as lines, split at `\\n` only, up to the size that it had when it was opened.
+
+    Rows appended while a run reads are left to the next run, so that a half-written line is never taken for a row.
+
+    Args:
+        path: the file.
+        max_row_bytes: a longer line is cut there, and says so; its rest is passed over without being kept.
+    """
+
+    def __init__(self, path: Path, max_row_bytes: int = MAX_ROW_BYTES) -> None:
+        self.path = path
+        self._max = max_row_bytes
+        try:
+            self._file: BinaryIO = path.open("rb", buffering=0)
+        except OSError as error:
+            raise ConfigError(f"source.path: cannot read {str(path)!r}: {error.strerror}") from error
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def lines(self, start: int = 0, number: int = 1) -> Iterator[Line]:
+        """Give the lines from byte `start` on, the first of which has the given number.
+
+        Only one such iterator is in use at a time: they share the file's place.
+        """
+        self._file.seek(start)
+        left = self.size - start
+        head, length = b"", 0  # of the line that the last block left unfinished: what is kept, and how long it is
+        while left > 0 and (block := self._read(left)):
+            left -= len(block)
+            *ended, tail = block.split(b"\n")
+            for piece in ended:
+                if length:
+                    head += piece[: max(0, self._max - len(head))]
+                    length += len(piece)
+                else:
+                    head, length = piece, len(piece)
+                yield self._line(number, start, head, length)
+                start += length + 1
+                number += 1
+                head, length = b"", 0
+            head += tail[: max(0, self._max - len(head))]
+            length += len(tail)
+        if length:
+            yield self._line(number, start, head, length)
+
+    def _read(self, left: int) -> bytes:
+        try:
+            return self._file.read(min(BLOCK_BYTES, left))
+        except OSError as error:
+            raise StorageFailed(f"{self.path}: {error.strerror} while reading") from error
+
+    def _line(self, number: int, start: int, raw: bytes, length: int) -> Line:
+        if start == 0 and raw.startswith(_BOM):
+            raw = raw[len(_BOM) :]
+        if length > self._max:
+            return Line(number, start, raw[: self._max], length)
+        return Line(number, start, raw)
+
+    def close(self) -> None:
+        """Close the file. Harmless when called twice."""
+        self._file.close()
