@@ -6,6 +6,7 @@ corrupt a write-ahead log that two processes share (https://sqlite.org/wal.html,
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from streamproc._thread import WorkThread
 from streamproc.errors import Refused, StorageFailed
 
 Connection = apsw.Connection
+A = TypeVar("A")
 T = TypeVar("T")
 
 BUSY_SECONDS = 30.0
@@ -74,7 +76,7 @@ class Database:
             StorageFailed: it cannot be opened.
         """
         try:
-            self._connection = await self._call(_connect, self.path)
+            self._connection = await asyncio.shield(self._call(_connect, self.path))
         except BaseException:
             self._thread.close()
             raise
@@ -89,23 +91,27 @@ class Database:
             StorageFailed: SQLite or the operating system failed.
             Refused: the file is damaged.
         """
+        return await asyncio.shield(self.submit(work))
+
+    def submit(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Have `work` called as `run` does; await the future under a shield."""
         connection = self._connection
         if connection is None:
             raise StorageFailed(f"{self.path} is not open")
-        return await self._call(work, connection)
+        return self._call(work, connection)
 
-    async def _call(self, work: Callable[..., T], argument: object) -> T:
+    def _call(self, work: Callable[[A], T], argument: A) -> asyncio.Future[T]:
         def mapped() -> T:
             with _mapped(self.path):
                 return work(argument)
 
-        return await self._thread.run(mapped)
+        return self._thread.submit(mapped)
 
     async def aclose(self) -> None:
         """Wait for the work that was submitted, then close the file. Harmless when called twice."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                await self._call(Connection.close, connection)
+                await asyncio.shield(self._call(Connection.close, connection))
             finally:
                 self._thread.close()

@@ -29,8 +29,12 @@ class WorkThread:
 
         Cancelling the caller stops the waiting, not the work.
         """
+        return await asyncio.shield(self.submit(function, *args, **kwargs))
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Have `function` called on the thread after what was submitted before; await the future under a shield."""
         loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._executor, lambda: function(*args, **kwargs)))
+        return loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
     def close(self) -> None:
         """Let the work that was submitted end, then end the thread. Harmless when called twice."""

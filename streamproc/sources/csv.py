@@ -97,11 +97,12 @@ class CsvParser:
         if sum(line.raw.count(b'"') for line in taken) % 2 == 0:
             return False
         text = b"\n".join(line.raw for line in taken).decode("utf-8", "surrogateescape")
+        reader = csv.reader([text, ""], delimiter=self._delimiter)
         try:
-            next(csv.reader([text], delimiter=self._delimiter, strict=True), None)
-        except csv.Error as error:
-            return str(error) == "unexpected end of data"
-        return False
+            next(reader)
+        except csv.Error:
+            return False
+        return reader.line_num > 1  # it asked for more
 
     @staticmethod
     def _further(taken: list[Line], pending: deque[Line], lines: Iterator[Line]) -> Line:

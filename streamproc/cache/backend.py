@@ -1,0 +1,67 @@
+"""The role of a cache back end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from streamproc.cache.metrics import CacheMetrics
+
+
+class CacheBackend(ABC):
+    """Keeps bytes under string keys, always asked in batches. It may lose entries; it never changes one.
+
+    Use it as an async context manager: entering opens, leaving closes.
+    """
+
+    @abstractmethod
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Look keys up.
+
+        Returns:
+            Same length and order as `keys`; `None` where missing.
+
+        Raises:
+            CacheUnavailable: the back end cannot be asked.
+        """
+
+    @abstractmethod
+    async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
+        """Keep values; when it returns, they are as safe as this back end makes them.
+
+        Args:
+            items: by key.
+            ttl: seconds they may be kept; `None` for as long as there is room.
+
+        Raises:
+            CacheUnavailable, StorageFailed: they are not kept.
+        """
+
+    @abstractmethod
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Forget keys; unknown ones are passed over."""
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Forget everything."""
+
+    @abstractmethod
+    def metrics(self) -> CacheMetrics:
+        """Give the figures of this back end, where it knows them."""
+
+    async def open(self) -> None:
+        """Get ready."""
+
+    async def aclose(self) -> None:
+        """Let go of what is open. Harmless when called twice."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

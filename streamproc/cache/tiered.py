@@ -1,0 +1,64 @@
+"""A cache made of two caches: a quick one in front of a lasting one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from streamproc.cache.backend import CacheBackend
+from streamproc.cache.metrics import CacheMetrics
+
+
+class TieredBackend(CacheBackend):
+    """Read through `front` to `back`, filling `front` on the way; write to `back` first.
+
+    What the front was filled with has no deadline there: whoever stores values with a deadline keeps it inside the
+    value, as `CacheManager` does.
+
+    Args:
+        front: quick, and free to forget.
+        back: what makes values last.
+    """
+
+    def __init__(self, front: CacheBackend, back: CacheBackend) -> None:
+        self.front = front
+        self.back = back
+
+    async def open(self) -> None:
+        await self.front.open()
+        await self.back.open()
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        values = await self.front.get_many(keys)
+        missing = [key for key, value in zip(keys, values, strict=True) if value is None]
+        if not missing:
+            return values
+        found = {
+            key: value
+            for key, value in zip(missing, await self.back.get_many(missing), strict=True)
+            if value is not None
+        }
+        if not found:
+            return values
+        await self.front.put_many(found, ttl=None)
+        return [found.get(key) if value is None else value for key, value in zip(keys, values, strict=True)]
+
+    async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
+        """Keep values in the back, then in the front; as safe as the back makes them."""
+        await self.back.put_many(items, ttl=ttl)
+        await self.front.put_many(items, ttl=ttl)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self.back.delete_many(keys)
+        await self.front.delete_many(keys)
+
+    async def clear(self) -> None:
+        await self.back.clear()
+        await self.front.clear()
+
+    def metrics(self) -> CacheMetrics:
+        """Give the figures of the back, which holds everything."""
+        return self.back.metrics()
+
+    async def aclose(self) -> None:
+        await self.front.aclose()
+        await self.back.aclose()

@@ -1,0 +1,1 @@
+"""Where outcomes go, and with them the checkpoint: both durable, or neither."""

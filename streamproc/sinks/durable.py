@@ -1,0 +1,141 @@
+"""What sinks on a disk share: the lock, the run's state, dead letters, and the order of a commit.
+
+A commit is: append to the files, make them durable, then one transaction that says so. The transaction is the moment:
+before it nothing counts, and whatever was appended is cut off at the next opening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from streamproc._sqlite import Connection, Database, transaction
+from streamproc.errors import Refused, StorageFailed
+from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
+from streamproc.sinks import run_state
+from streamproc.sinks.append_file import AppendFile, Segment
+from streamproc.sinks.rows import dead_letter, encode
+from streamproc.sinks.run_folder import RunFolder, sync_folder
+from streamproc.sinks.sink import Sink
+
+
+def dead_letters_path(output: Path) -> Path:
+    """Give the file of an output's dead letters."""
+    return output.with_name(output.name + ".dead.jsonl")
+
+
+class DurableSink(Sink):
+    """A sink with an output path, a run folder beside it, and a file of dead letters.
+
+    Args:
+        path: the output.
+        state: the database that holds the run's state; inside the run folder unless the output itself can hold it.
+    """
+
+    def __init__(self, path: Path, state: Path | None = None) -> None:
+        self.path = path
+        self._folder = RunFolder(path)
+        self._state_path = state or self._folder.path / "state.db"
+        self._database = Database(self._state_path)
+        self._dead = AppendFile("dead_letters", dead_letters_path(path))
+        self._failed = False
+
+    @property
+    def home(self) -> Path:
+        return self._folder.path
+
+    async def open(self, run: RunIdentity) -> Checkpoint | None:
+        if not self.path.parent.is_dir():
+            raise Refused(f"the folder of sink.path does not exist: {self.path.parent}")
+        self._folder.acquire()
+        self._refuse_foreign()
+        await self._database.open()
+        return await self._database.run(partial(self._begin, run))
+
+    def _refuse_foreign(self) -> None:
+        """Refuse output whose state is missing, before anything is made or changed."""
+        for file in (self.path, self._dead.path):
+            if not self._state_path.exists() and file.exists() and file.stat().st_size:
+                raise Refused(
+                    f"{file} exists, but {self._state_path}, which says what is committed, does not. "
+                    "Restore it, choose another sink.path, or discard the output with --overwrite"
+                )
+
+    def _begin(self, run: RunIdentity, connection: Connection) -> Checkpoint | None:
+        if not run_state.belongs_to_us(connection):
+            raise Refused(f"{self._state_path} is a database of another program")
+        checkpoint = None
+        if run_state.has_begun(connection):
+            checkpoint = run_state.resume(connection, run)
+        else:
+            with transaction(connection):
+                run_state.begin(connection, run)
+                self.make_tables(connection)
+            sync_folder(self._state_path.parent)
+            sync_folder(self.path.parent)
+        for file in self.files():
+            file.open(run_state.segments_of(connection, file.name))
+        return checkpoint if checkpoint != Checkpoint() else None
+
+    async def write(self, outcomes: Sequence[Outcome], checkpoint: Checkpoint) -> None:
+        if self._failed:
+            raise StorageFailed(f"{self.path}: an earlier write failed; nothing after it is claimed")
+        self._failed = True  # until it is known that it did not: a cancelled write is of unknown outcome
+        await self._database.run(partial(self._commit, outcomes, checkpoint))
+        self._failed = False
+
+    def _commit(self, outcomes: Sequence[Outcome], checkpoint: Checkpoint, connection: Connection) -> None:
+        completed = [outcome for outcome in outcomes if isinstance(outcome, Completed)]
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        segments = self.append(completed, failed)
+        with transaction(connection):
+            self.insert(connection, completed)
+            run_state.record(connection, outcomes, checkpoint, segments)
+
+    def append(self, completed: Sequence[Completed], failed: Sequence[Failed]) -> list[Segment]:
+        """Append what goes to files, and make it durable."""
+        if not failed:
+            return []
+        segment = self._dead.append(b"".join(encode(dead_letter(outcome)) for outcome in failed))
+        self._dead.sync()
+        return [segment]
+
+    def insert(self, connection: Connection, completed: Sequence[Completed]) -> None:
+        """Store what goes to the database, inside the commit's transaction."""
+
+    def make_tables(self, connection: Connection) -> None:
+        """Make the tables that `insert` needs, inside a transaction."""
+
+    def files(self) -> list[AppendFile]:
+        """Give the files that this sink appends to."""
+        return [self._dead]
+
+    async def digests(self, positions: Sequence[Position]) -> Sequence[bytes | None]:
+        return await self._database.run(lambda connection: run_state.digests(connection, positions))
+
+    async def aclose(self) -> None:
+        await self._database.aclose()
+        for file in self.files():
+            file.close()
+        self._folder.release()
+
+
+def discard(path: Path, state: Path | None = None) -> None:
+    """Remove an output, its dead letters and its state; keep the answers that were paid for.
+
+    Raises:
+        Refused: it is in use.
+        StorageFailed: it cannot be removed.
+    """
+    folder = RunFolder(path)
+    folder.acquire()
+    try:
+        database = state or folder.path / "state.db"
+        sidecars = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
+        for file in (path, dead_letters_path(path), *sidecars):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"cannot discard {path}: {error}") from error
+    finally:
+        folder.release()

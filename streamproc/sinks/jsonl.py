@@ -1,0 +1,52 @@
+"""Output as JSON Lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamproc.records import Completed, Failed
+from streamproc.sinks.append_file import AppendFile, Segment
+from streamproc.sinks.durable import DurableSink, discard
+from streamproc.sinks.rows import encode, output_row
+from streamproc.sinks.sink import SinkConfig
+
+
+class JsonlSink(DurableSink):
+    """Append rows to a file of JSON Lines, each record exactly once whatever happens to the process.
+
+    Args:
+        path: the file; its folder must exist. State lies in `<path>.streamproc/`, dead letters in `<path>.dead.jsonl`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(Path(path))
+        self._rows = AppendFile("rows", self.path)
+
+    def append(self, completed: Sequence[Completed], failed: Sequence[Failed]) -> list[Segment]:
+        segments = super().append(completed, failed)
+        if completed:
+            segments.append(self._rows.append(b"".join(encode(output_row(outcome)) for outcome in completed)))
+            self._rows.sync()
+        return segments
+
+    def files(self) -> list[AppendFile]:
+        return [*super().files(), self._rows]
+
+
+class JsonlSinkConfig(SinkConfig, kw_only=True):
+    """`sink: {type: jsonl, path: ...}`.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: str
+
+    def build(self) -> JsonlSink:
+        """Make the sink."""
+        return JsonlSink(self.path)
+
+    def discard(self) -> None:
+        """Remove what an earlier run delivered."""
+        discard(Path(self.path))

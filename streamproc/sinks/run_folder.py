@@ -1,0 +1,61 @@
+"""The folder beside an output that holds a run's state, its paid answers and its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from streamproc.errors import Refused, StorageFailed
+
+
+class RunFolder:
+    """`<output>.streamproc/`, readable by its owner only, held by one process at a time.
+
+    The lock belongs to the open file, so it ends with the process, however that ends.
+
+    Args:
+        output: the path of the output.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.path = output.with_name(output.name + ".streamproc")
+        self._lock: int | None = None
+
+    def acquire(self) -> None:
+        """Make the folder where it is missing, and lock it.
+
+        Raises:
+            Refused: another process holds it.
+            StorageFailed: it cannot be made.
+        """
+        try:
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StorageFailed(f"cannot use {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
+            os.close(lock)
+            raise Refused(f"the output is in use by another run ({holder or 'its process is starting'})") from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._lock = lock
+
+    def release(self) -> None:
+        """Unlock. Harmless when called twice."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names of new files in a folder durable."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

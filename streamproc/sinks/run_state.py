@@ -1,0 +1,110 @@
+"""What a run has committed: its identity, its checkpoint, each delivered row's digest, each file's committed bytes.
+
+Plain functions over one SQLite connection. Whoever stores rows in the same database commits them in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from streamproc._sqlite import Connection
+from streamproc.errors import Refused
+from streamproc.records import Checkpoint, Completed, Outcome, Position, RunIdentity
+from streamproc.sinks.append_file import Segment
+
+FORMAT = 1
+APPLICATION_ID = 0x53545250
+"""Marks our databases in their header ("STRP"), as SQLite's file format provides for."""
+
+_SCHEMA = """
+CREATE TABLE streamproc_run (
+  format INTEGER NOT NULL, run_id TEXT NOT NULL, identity TEXT NOT NULL, checkpoint BLOB NOT NULL);
+CREATE TABLE streamproc_delivered (position PRIMARY KEY, digest BLOB NOT NULL, completed INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE streamproc_segments (
+  file TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (file, start)
+) WITHOUT ROWID;
+"""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
+
+
+def belongs_to_us(connection: Connection) -> bool:
+    """Tell whether the database is ours to write to: empty, or made by streamproc."""
+    ((mark,),) = connection.execute("PRAGMA application_id")
+    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
+    return mark == APPLICATION_ID or tables == 0
+
+
+def has_begun(connection: Connection) -> bool:
+    """Tell whether a run was ever begun here."""
+    return bool(next(connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'streamproc_run'"))[0])
+
+
+def begin(connection: Connection, identity: RunIdentity) -> None:
+    """Enter a new run. Call it inside a transaction."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(_SCHEMA)
+    connection.execute(
+        "INSERT INTO streamproc_run VALUES (?, ?, ?, ?)",
+        (FORMAT, uuid.uuid4().hex, json.dumps(dict(identity.settings)), _encode(Checkpoint())),
+    )
+
+
+def resume(connection: Connection, identity: RunIdentity) -> Checkpoint:
+    """Give the checkpoint of the run that was begun here.
+
+    Raises:
+        Refused: it is other work, with every setting that differs; or its format is not ours.
+    """
+    ((version, stored, checkpoint),) = connection.execute("SELECT format, identity, checkpoint FROM streamproc_run")
+    if version != FORMAT:
+        raise Refused(f"the run's state has format {version}, this version reads {FORMAT}")
+    was, now = json.loads(stored), dict(identity.settings)
+    differing = [path for path in sorted(was.keys() | now.keys()) if was.get(path) != now.get(path)]
+    if differing:
+        lines = "".join(f"\n  {path}: was {was.get(path)!r:.300}, now {now.get(path)!r:.300}" for path in differing)
+        raise Refused(
+            f"the output was begun with other settings:{lines}\n"
+            "Restore them, choose another sink.path, or discard the earlier output with --overwrite"
+        )
+    return _decode_checkpoint(checkpoint)
+
+
+def record(
+    connection: Connection, outcomes: Sequence[Outcome], checkpoint: Checkpoint, segments: Iterable[Segment]
+) -> None:
+    """Enter what is being delivered. Call it inside a transaction; that one's commit is the commit."""
+    connection.executemany(
+        "INSERT INTO streamproc_delivered VALUES (?, ?, ?)",  # not REPLACE: a second delivery must fail
+        [(o.envelope.position, o.envelope.digest, isinstance(o, Completed)) for o in outcomes],
+    )
+    connection.executemany(
+        "INSERT INTO streamproc_segments VALUES (?, ?, ?, ?)", [(s.file, s.start, s.stop, s.digest) for s in segments]
+    )
+    connection.execute("UPDATE streamproc_run SET checkpoint = ?", (_encode(checkpoint),))
+
+
+def segments_of(connection: Connection, file: str) -> Iterator[Segment]:
+    """Give the committed segments of a file, in order."""
+    rows = connection.execute("SELECT * FROM streamproc_segments WHERE file = ? ORDER BY start", (file,))
+    return (Segment(*row) for row in rows)
+
+
+def digests(connection: Connection, positions: Sequence[Position]) -> list[bytes | None]:
+    """Give the digests of delivered rows: same length and order, `None` where a position was not delivered."""
+    asked = json.dumps(list(positions))
+    query = "SELECT position, digest FROM streamproc_delivered WHERE position IN (SELECT value FROM json_each(?))"
+    known = dict(connection.execute(query, (asked,)))
+    return [known.get(position) for position in positions]
+
+
+def delivered_counts(connection: Connection) -> tuple[int, int]:
+    """Give how many rows were delivered so far: completed, failed."""
+    query = "SELECT total(completed), count(*) - total(completed) FROM streamproc_delivered"
+    ((completed, failed),) = connection.execute(query)
+    return int(completed), int(failed)
