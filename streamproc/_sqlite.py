@@ -1,7 +1,7 @@
 """One SQLite connection on one thread, for the cache and for the sinks. The only importer of apsw.
 
-apsw ships a current SQLite. The one that Python links to is whatever the system has, and versions before 3.51.3 can
-corrupt a write-ahead log that two processes share (https://sqlite.org/wal.html, "The WAL-reset bug"); caches are shared.
+apsw ships a current SQLite. The one that Python links to is whatever the system has; before 3.51.3 it can corrupt a
+write-ahead log that two processes share (https://sqlite.org/wal.html, "The WAL-reset bug"); caches are shared.
 """
 
 from __future__ import annotations
@@ -48,12 +48,21 @@ def _mapped(path: Path) -> Iterator[None]:
         raise StorageFailed(f"{path}: {error}") from error
 
 
-def _connect(path: Path) -> Connection:
+def _connect(path: Path, check: Callable[[Connection], None]) -> Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
-    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+    try:
+        check(connection)
+        connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _anything_goes(connection: Connection) -> None:
+    """Accept any database."""
 
 
 class Database:
@@ -68,15 +77,18 @@ class Database:
         self._thread = WorkThread(path.name)
         self._connection: Connection | None = None
 
-    async def open(self) -> Self:
+    async def open(self, check: Callable[[Connection], None] = _anything_goes) -> Self:
         """Open the file.
+
+        Args:
+            check: looks at the database before anything in it is changed; what it raises ends the opening.
 
         Raises:
             Refused: it is not a SQLite database, or is damaged.
             StorageFailed: it cannot be opened.
         """
         try:
-            self._connection = await asyncio.shield(self._call(_connect, self.path))
+            self._connection = await asyncio.shield(self._call(lambda path: _connect(path, check), self.path))
         except BaseException:
             self._thread.close()
             raise

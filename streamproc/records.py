@@ -84,7 +84,7 @@ class Completed(Struct, frozen=True):
         envelope: the record.
         value: what `Task.parse` made of the completion.
         completion: the answer itself, with its original usage even when it came from the cache.
-        origin: `model` for the one record that paid for the call; `cache` for one answered by an earlier or shared call.
+        origin: `model` for the one record that paid for the call; `cache` for one served by an earlier or shared call.
         attempts: calls made for this record, 0 where it paid for none.
     """
 

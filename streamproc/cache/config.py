@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from streamproc.config import Config, ConfigError
+from streamproc.config import Config
+from streamproc.errors import ConfigError
 
 MB = 1_000_000
 
 
-class CacheConfig(Config, kw_only=True):
+class CacheConfig(Config, frozen=True, kw_only=True):
     """Where answers are kept, for how long, and how many.
 
     Attributes:

@@ -1,10 +1,10 @@
 """What is stored around a value, so that a reader can tell whether it is the value that was asked for.
 
-    1 byte   version
-    16 bytes BLAKE2b of the key: a value under another key's name is not believed
-    8 bytes  when it expires, in seconds since 1970 (IEEE double, little-endian); infinity for never
-    16 bytes BLAKE2b of the payload: neither is a damaged one
-    the rest payload
+1 byte   version
+16 bytes BLAKE2b of the key: a value under another key's name is not believed
+8 bytes  when it expires, in seconds since 1970 (IEEE double, little-endian); infinity for never
+16 bytes BLAKE2b of the payload: neither is a damaged one
+the rest payload
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class _Entry(Generic[V]):
 class LRUCache(MutableMapping[K, V]):
     """A dict with losses. All bounds hold after every operation.
 
-    Entries whose time is over are removed before any that live; among those, the least recently used goes first. Reading
-    through `get` or `[]` counts as use; `peek`, `in` and iteration do not. There is no timer: time is looked at when
+    Entries whose time is over go before any that live; among those, the least recently used goes first. Reading with
+    `get` or `[]` counts as use; `peek`, `in` and iteration do not. There is no timer: time is looked at when
     something is asked or set.
 
     Args:
@@ -60,7 +60,9 @@ class LRUCache(MutableMapping[K, V]):
         self._size_of: Callable[[V], int] = size_of or _length
         self._clock = clock
         self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
-        self._deadlines: list[tuple[float, int, K]] = []  # a heap; an entry that was set again leaves a stale one behind
+        self._deadlines: list[
+            tuple[float, int, K]
+        ] = []  # a heap; an entry that was set again leaves a stale one behind
         self._ticket = 0
         self._bytes = self._peak_bytes = 0
         self._hits = self._misses = self._evictions = self._expirations = 0
@@ -167,11 +169,11 @@ class LRUCache(MutableMapping[K, V]):
     def __repr__(self) -> str:
         return f"<LRUCache of {len(self._entries)} entries, {self._bytes} bytes>"
 
-    def _live(self, key: object) -> _Entry[V] | None:
-        entry = self._entries.get(key)  # type: ignore[call-overload]  # any object may be asked for
+    def _live(self, key: Any) -> _Entry[V] | None:
+        entry = self._entries.get(key)
         if entry is None or entry.expires_at is None or self._clock() < entry.expires_at:
             return entry
-        self._drop(key)  # type: ignore[arg-type]  # it is a key: it was found
+        self._drop(key)
         self._expirations += 1
         return None
 

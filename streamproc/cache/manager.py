@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -54,7 +54,8 @@ class CacheManager(Generic[V]):
         self._ttl = config.ttl_seconds
         self._backend = backend or build_backend(config)
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(kind if kind is not None else Any).decode
+        decode: Any = msgspec.msgpack.Decoder(kind or Any).decode
+        self._decode: Callable[[bytes], V] = decode
         self._wall = wall
         self._hits = 0
         self._misses = 0

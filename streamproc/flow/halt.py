@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import anyio
 
@@ -20,11 +22,14 @@ class Halt:
 
     The source stops reading, calls that were not sent are left undone, sleepers wake. Records left undone stay in
     the ledger, so the next run takes them up.
+
+    Attributes:
+        cause: why; `None` until a halt is requested.
     """
 
     def __init__(self) -> None:
         self.cause: Drain | ProviderStop | None = None
-        self._asked = anyio.Event()
+        self._waits: set[anyio.CancelScope] = set()
 
     @property
     def requested(self) -> bool:
@@ -35,9 +40,22 @@ class Halt:
         """Ask the run to end. The first cause is kept."""
         if self.cause is None:
             self.cause = cause
-            self._asked.set()
+            for scope in list(self._waits):
+                scope.cancel()
+
+    @contextmanager
+    def cuts_short(self) -> Iterator[None]:
+        """Have what is awaited inside cancelled by a halt; execution then goes on after the block."""
+        with anyio.CancelScope() as scope:
+            if self.requested:
+                scope.cancel()
+            self._waits.add(scope)
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)
 
     async def sleep(self, seconds: float) -> None:
         """Wait `seconds`, or less if a halt is requested."""
-        with anyio.move_on_after(seconds):
-            await self._asked.wait()
+        with self.cuts_short():
+            await anyio.sleep(seconds)

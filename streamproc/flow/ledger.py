@@ -116,8 +116,11 @@ class Ledger:
         self._arrived += len(sequences)
         self._advance()
 
-    def is_settled(self, sequence: int) -> bool:
-        """Tell whether an admitted sequence needs no more delivering, by this run or an earlier one."""
+    def was_skipped(self, sequence: int) -> bool:
+        """Tell whether a sequence belongs to a row that an earlier run delivered, so that nothing will come of it.
+
+        Asked of a sequence that this run has not delivered yet.
+        """
         return sequence < self._oldest or sequence in self._settled
 
     def resize(self, capacity: int) -> None:

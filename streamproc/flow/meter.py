@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from streamproc.flow.clock import Clock
 
-SECONDS_BOUNDS = tuple(0.001 * 2**step for step in range(18))
+SECONDS_BOUNDS = tuple(0.001 * 2.0**step for step in range(18))
 """Upper bounds of the histogram buckets, in seconds: 1 ms to 131 s, each twice the one before."""
 
 

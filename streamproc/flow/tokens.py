@@ -1,7 +1,7 @@
 """Backpressure tokens: leave to run, given out first come first served, from a pool that can be resized while in use.
 
-A permit is handed directly from the one who gives it back to the one who has waited longest. Waking a waiter that then
-has to compete for the permit is how semaphores lose permits or starve waiters under cancellation (python/cpython#90155).
+A permit goes directly from the one who gives it back to the one who has waited longest. Waking a waiter that then has
+to compete for the permit is how semaphores lose permits or starve waiters under cancellation (python/cpython#90155).
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class DurableSink(Sink):
             raise Refused(f"the folder of sink.path does not exist: {self.path.parent}")
         self._folder.acquire()
         self._refuse_foreign()
-        await self._database.open()
+        await self._database.open(self._refuse_other_database)
         return await self._database.run(partial(self._begin, run))
 
     def _refuse_foreign(self) -> None:
@@ -62,9 +62,11 @@ class DurableSink(Sink):
                     "Restore it, choose another sink.path, or discard the output with --overwrite"
                 )
 
-    def _begin(self, run: RunIdentity, connection: Connection) -> Checkpoint | None:
+    def _refuse_other_database(self, connection: Connection) -> None:
         if not run_state.belongs_to_us(connection):
-            raise Refused(f"{self._state_path} is a database of another program")
+            raise Refused(f"{self._state_path} is a database of another program; choose another sink.path")
+
+    def _begin(self, run: RunIdentity, connection: Connection) -> Checkpoint | None:
         checkpoint = None
         if run_state.has_begun(connection):
             checkpoint = run_state.resume(connection, run)
@@ -115,10 +117,12 @@ class DurableSink(Sink):
         return await self._database.run(lambda connection: run_state.digests(connection, positions))
 
     async def aclose(self) -> None:
-        await self._database.aclose()
-        for file in self.files():
-            file.close()
-        self._folder.release()
+        try:
+            await self._database.aclose()
+        finally:
+            for file in self.files():
+                file.close()
+            self._folder.release()
 
 
 def discard(path: Path, state: Path | None = None) -> None:

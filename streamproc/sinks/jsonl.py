@@ -34,7 +34,7 @@ class JsonlSink(DurableSink):
         return [*super().files(), self._rows]
 
 
-class JsonlSinkConfig(SinkConfig, kw_only=True):
+class JsonlSinkConfig(SinkConfig, frozen=True, kw_only=True):
     """`sink: {type: jsonl, path: ...}`.
 
     Attributes:

@@ -23,7 +23,8 @@ APPLICATION_ID = 0x53545250
 _SCHEMA = """
 CREATE TABLE streamproc_run (
   format INTEGER NOT NULL, run_id TEXT NOT NULL, identity TEXT NOT NULL, checkpoint BLOB NOT NULL);
-CREATE TABLE streamproc_delivered (position PRIMARY KEY, digest BLOB NOT NULL, completed INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE streamproc_delivered (
+  position PRIMARY KEY, digest BLOB NOT NULL, completed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE streamproc_segments (
   file TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (file, start)
 ) WITHOUT ROWID;
@@ -37,7 +38,7 @@ def belongs_to_us(connection: Connection) -> bool:
     """Tell whether the database is ours to write to: empty, or made by streamproc."""
     ((mark,),) = connection.execute("PRAGMA application_id")
     ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
-    return mark == APPLICATION_ID or tables == 0
+    return bool(mark == APPLICATION_ID or tables == 0)
 
 
 def has_begun(connection: Connection) -> bool:

@@ -61,7 +61,7 @@ class Sink(ABC):
         await self.aclose()
 
 
-class SinkConfig(Config, kw_only=True):
+class SinkConfig(Config, frozen=True, kw_only=True):
     """The settings of a sink, which know how to make it.
 
     Attributes:

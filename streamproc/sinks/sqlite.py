@@ -59,7 +59,7 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
-class SqliteSinkConfig(SinkConfig, kw_only=True):
+class SqliteSinkConfig(SinkConfig, frozen=True, kw_only=True):
     """`sink: {type: sqlite, path: ...}`.
 
     Attributes:

@@ -129,7 +129,7 @@ class CsvSource(FileSource):
         super().__init__(Path(path), id_field, lambda file: CsvParser(file, delimiter), options)
 
 
-class CsvSourceConfig(SourceConfig, kw_only=True):
+class CsvSourceConfig(SourceConfig, frozen=True, kw_only=True):
     """`source: {type: csv, path: ..., id_field: ..., delimiter: ","}`.
 
     Attributes:
@@ -145,5 +145,3 @@ class CsvSourceConfig(SourceConfig, kw_only=True):
     def build(self) -> CsvSource:
         """Make the source."""
         return CsvSource(self.path, self.id_field, self.delimiter)
-
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -90,7 +90,9 @@ class FileSource(Source):
         """Refuse input of which a delivered row is not what it was. Reads in blocks, keeps none."""
         for first in range(0, last + 1, BLOCK_ROWS):
             known = await delivered(range(first, min(first + BLOCK_ROWS, last + 1)))
-            block = await self._thread.run(lambda: [(row, digest(row.raw)) for _, row in islice(self._rows, BLOCK_ROWS)])
+            block = await self._thread.run(
+                lambda: [(row, digest(row.raw)) for _, row in islice(self._rows, BLOCK_ROWS)]
+            )
             for offset, was in enumerate(known):
                 if was is None:
                     continue
@@ -135,7 +137,7 @@ class FileSource(Source):
             buckets[mark % BUCKETS].append(mark)
         for bucket in buckets:
             ordered = sorted(bucket)
-            for one, other in zip(ordered, ordered[1:], strict=False):
+            for one, other in pairwise(ordered):
                 if one == other:
                     lines = [line for line, mark in self._ids() if mark == one]
                     raise Refused(

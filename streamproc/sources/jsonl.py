@@ -51,7 +51,7 @@ class JsonlSource(FileSource):
         super().__init__(Path(path), id_field, JsonlParser, {"type": "jsonl"})
 
 
-class JsonlSourceConfig(SourceConfig, kw_only=True):
+class JsonlSourceConfig(SourceConfig, frozen=True, kw_only=True):
     """`source: {type: jsonl, path: ..., id_field: ...}`.
 
     Attributes:

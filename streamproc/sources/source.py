@@ -13,7 +13,7 @@ from streamproc.errors import Refused
 from streamproc.records import Checkpoint, Position, Row
 
 DigestsOf = Callable[[Sequence[Position]], Awaitable[Sequence[bytes | None]]]
-"""Asks for the digests under which rows were delivered: same length and order as the positions, `None` where unknown."""
+"""Asks for the digests under which rows were delivered: same length and order, `None` where unknown."""
 
 
 def digest(raw: bytes) -> bytes:
@@ -79,7 +79,7 @@ class Source(ABC):
         await self.aclose()
 
 
-class SourceConfig(Config, kw_only=True):
+class SourceConfig(Config, frozen=True, kw_only=True):
     """The settings of a source, which know how to make it."""
 
     def build(self) -> Source:

@@ -1,0 +1,1 @@
+"""One request, one completion: clients of model endpoints, and what keeps them within limits."""

@@ -1,0 +1,106 @@
+"""The `llm` section of a job."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from streamproc.completions import Message, Request
+from streamproc.config import Config
+from streamproc.errors import ConfigError
+
+OPENAI_URL = "https://api.openai.com/v1"
+RESERVED = frozenset({"model", "messages", "stream", "n"})
+
+
+class LlmConfig(Config, frozen=True, kw_only=True):
+    """Which model is asked, and how.
+
+    Attributes:
+        base_url: the endpoint's address up to `/v1`; not set, it is taken from OPENAI_BASE_URL, then OpenAI's own.
+        deployment: a stable name for the endpoint, for one whose address changes between runs; without it the address
+            tells whether two runs ask the same endpoint.
+        api_key_env: the name of the environment variable that holds the key. The key itself never stands in a file.
+        endpoint: the kind of call.
+        model: the model's name there.
+        system_prompt: sent before the prompt, if any.
+        prompt: a Jinja2 template over the record's fields.
+        parameters: sent as they are (`temperature`, `max_tokens`).
+        timeout_seconds: for one attempt, stalls of this process not counted.
+        max_attempts: failed attempts that reached the provider before a record becomes a dead letter.
+        ambiguous_retries: further attempts after one that may have been paid.
+        requests_per_minute: never send more; `None` for no such limit.
+        tokens_per_minute: never send more text tokens, prompt and answer together; `None` for no such limit.
+        unreachable_seconds: stop the run when no connection could be made for so long.
+        ca_file: certificate authorities in PEM, in place of the system's.
+    """
+
+    base_url: str | None = None
+    deployment: str | None = None
+    api_key_env: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
+    endpoint: Literal["chat_completions"] = "chat_completions"
+    model: Annotated[str, Meta(min_length=1)]
+    system_prompt: str | None = None
+    prompt: str | None = None
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 120.0
+    max_attempts: Annotated[int, Meta(ge=1)] = 6
+    ambiguous_retries: Annotated[int, Meta(ge=0)] = 1
+    requests_per_minute: Annotated[float, Meta(gt=0)] | None = None
+    tokens_per_minute: Annotated[float, Meta(gt=0)] | None = None
+    unreachable_seconds: Annotated[float, Meta(gt=0)] = 300.0
+    ca_file: str | None = None
+
+    def check(self) -> None:
+        if self.base_url is not None:
+            check_base_url(self.base_url)
+        for name in sorted(RESERVED & self.parameters.keys()):
+            raise ConfigError(f"parameters.{name}: is not a parameter here; streamproc sets it itself")
+        _refuse_odd_values("parameters", self.parameters)
+
+    @property
+    def address(self) -> str:
+        """The endpoint's address: `base_url`, else OPENAI_BASE_URL from the environment, else OpenAI's own."""
+        return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+
+    def request(self, prompt: str) -> Request:
+        """Give the request for a prompt, with the model, the system prompt and the parameters."""
+        messages = [Message("user", prompt)]
+        if self.system_prompt is not None:
+            messages.insert(0, Message("system", self.system_prompt))
+        return Request(
+            deployment=self.deployment or self.address,
+            model=self.model,
+            messages=tuple(messages),
+            parameters=self.parameters,
+        )
+
+
+def check_base_url(url: str) -> None:
+    """Refuse what is no address of an endpoint.
+
+    Raises:
+        ConfigError: with the rule.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"base_url: must be an http or https address such as https://host/v1, got {url!r}")
+    if parts.username or parts.password or parts.query:
+        raise ConfigError("base_url: must hold no user, password or query; put the NAME of a variable in api_key_env")
+
+
+def _refuse_odd_values(path: str, value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path}: must be a finite number, got {value}")
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in children:
+        _refuse_odd_values(f"{path}.{name}", child)

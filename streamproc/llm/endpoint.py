@@ -1,0 +1,127 @@
+"""One endpoint as the pipeline sees it: a completer with its pace, its health and its figures."""
+
+from __future__ import annotations
+
+import anyio
+
+from streamproc.completions import Completion, Request
+from streamproc.control.pacing import TokenBucket
+from streamproc.errors import Ambiguous, ProviderError, RateLimited
+from streamproc.flow.halt import Halt
+from streamproc.flow.meter import Meter
+from streamproc.llm.completer import Completer
+from streamproc.llm.deadlines import Deadlines
+from streamproc.llm.health import PROBE_SECONDS, Health
+
+BURST_SECONDS = 1.0
+"""How much of a configured rate may be used at once."""
+
+
+class Endpoint:
+    """Send requests no faster than allowed, and say what errors amount to.
+
+    A provider that asks for a pause gets one from everybody: the whole endpoint waits, not the one call.
+
+    Args:
+        completer: does the sending.
+        health: judges errors.
+        meter: gets the figures.
+        halt: cuts waits short.
+        timeout_seconds: for one attempt, from its first byte to its last, stalls of this process not counted.
+        requests_per_minute: most requests; `None` for no limit.
+        tokens_per_minute: most text tokens; `None` for no limit.
+    """
+
+    def __init__(
+        self,
+        completer: Completer,
+        health: Health,
+        meter: Meter,
+        halt: Halt,
+        *,
+        timeout_seconds: float,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+    ) -> None:
+        self._completer = completer
+        self._health = health
+        self._meter = meter
+        self._halt = halt
+        self._requests = _bucket(requests_per_minute)
+        self._tokens = _bucket(tokens_per_minute)
+        self._deadlines = Deadlines(timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._resume_at = 0.0
+
+    async def turn(self, request: Request) -> None:
+        """Wait until this request may be sent, or a halt is requested."""
+        now = anyio.current_time()
+        wait = self._requests.reserve(1, now) if self._requests else 0.0
+        if self._tokens:
+            wait = max(wait, self._tokens.reserve(estimated_tokens(request), now))
+        if wait:
+            await self._halt.sleep(wait)
+        while not self._halt.requested and (pause := self._resume_at - anyio.current_time()) > 0:
+            await self._halt.sleep(pause)
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once.
+
+        Raises:
+            ProviderError: what it amounts to for the record or the run.
+        """
+        started_at = anyio.current_time()
+        self._meter.add("model_calls_total")
+        try:
+            completion = await self._attempt(request)
+        except ProviderError as error:
+            judged = self._health.judge(error, started_at)
+            self._meter.add(f"model_errors_{judged.kind}_total")
+            self._pause_for(judged)
+            if judged is error:
+                raise
+            raise judged from error
+        finally:
+            self._meter.observe("model_call_seconds", anyio.current_time() - started_at)
+        self._health.succeeded()
+        usage = completion.usage
+        self._meter.add("prompt_tokens_total", usage.prompt_tokens)
+        self._meter.add("completion_tokens_total", usage.completion_tokens)
+        if self._tokens:
+            self._tokens.give_back(estimated_tokens(request) - usage.prompt_tokens - usage.completion_tokens)
+        return completion
+
+    async def _attempt(self, request: Request) -> Completion:
+        scope = self._deadlines.start()
+        try:
+            with scope:
+                return await self._completer.complete(request)
+        finally:
+            self._deadlines.finish(scope)
+        raise Ambiguous(f"no answer within {self._timeout_seconds:g} s", code="deadline")
+
+    def abort(self) -> None:
+        """End every attempt under way, as if its time were over."""
+        self._deadlines.cancel_all()
+
+    def _pause_for(self, error: ProviderError) -> None:
+        pause = 0.0
+        if isinstance(error, RateLimited):
+            pause = error.retry_after or 0.0
+        elif error.status == 401:
+            pause = PROBE_SECONDS
+        self._resume_at = max(self._resume_at, anyio.current_time() + pause)
+
+
+def estimated_tokens(request: Request) -> int:
+    """Guess the text tokens that a request will use: a quarter of its characters, and the most it may answer."""
+    characters = sum(len(m.content) if isinstance(m.content, str) else 1000 for m in request.messages)
+    allowed = request.parameters.get("max_completion_tokens") or request.parameters.get("max_tokens")
+    return characters // 4 + (allowed if isinstance(allowed, int) else 256)
+
+
+def _bucket(per_minute: float | None) -> TokenBucket | None:
+    if per_minute is None:
+        return None
+    rate = per_minute / 60
+    return TokenBucket(rate, max(1.0, rate * BURST_SECONDS))

@@ -1,0 +1,101 @@
+"""What the answers so far say about an endpoint as a whole: whether an error is one record's, or the job's."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from streamproc.errors import BadAnswer, NotSent, ProviderError, ProviderStop, RateLimited, RejectedRequest, Unavailable
+from streamproc.flow.clock import Clock
+
+REJECTIONS_WITHOUT_SUCCESS = 20
+ANSWERS_LOOKED_AT = 20
+PROBE_SECONDS = 1.0
+
+
+class Health:
+    """Judge errors in the light of those before. Synchronous and pure but for its clock.
+
+    Rules (all of them stop a run that could only burn through its input):
+        - the first rows are all rejected and none succeeded: it is the job, not the rows;
+        - most of the last answers were no completions at all: a captive portal, or another service's address;
+        - no connection could be made for `unreachable_seconds`;
+        - a provider asks for a longer wait than anybody waits;
+        - a key that worked and is refused: one probe after a second, since gateways err; then stop.
+
+    Args:
+        unreachable_seconds: how long connections may fail.
+        longest_wait_seconds: the longest wait that a provider may ask for.
+        clock: seconds.
+    """
+
+    def __init__(self, unreachable_seconds: float, longest_wait_seconds: float, clock: Clock) -> None:
+        self._unreachable_seconds = unreachable_seconds
+        self._longest_wait = longest_wait_seconds
+        self._clock = clock
+        self._succeeded = False
+        self._rejections = 0
+        self._unreachable_since: float | None = None
+        self._suspected_at: float | None = None
+        self._bad: deque[bool] = deque(maxlen=ANSWERS_LOOKED_AT)
+
+    def succeeded(self) -> None:
+        """Enter an answer."""
+        self._succeeded = True
+        self._unreachable_since = None
+        self._suspected_at = None
+        self._bad.append(False)
+
+    def judge(self, error: ProviderError, started_at: float) -> ProviderError:
+        """Enter a failed attempt, and say what it amounts to.
+
+        Args:
+            error: what happened to the one attempt.
+            started_at: when that attempt was sent, on the clock.
+
+        Returns:
+            The same error, or a `ProviderStop` or `Unavailable` in its place.
+        """
+        if not isinstance(error, NotSent):
+            self._unreachable_since = None
+        match error:
+            case NotSent():
+                return self._not_sent(error)
+            case RateLimited() if (error.retry_after or 0) > self._longest_wait:
+                return ProviderStop(
+                    f"the provider asks to wait {error.retry_after:g} s: {error.message}", status=error.status
+                )
+            case RejectedRequest():
+                self._rejections += 1
+                if not self._succeeded and self._rejections >= REJECTIONS_WITHOUT_SUCCESS:
+                    return ProviderStop(
+                        f"the first {self._rejections} requests were all rejected, so it is the job and not the rows: "
+                        f"{error.message}",
+                        status=error.status,
+                        code=error.code,
+                    )
+            case BadAnswer():
+                self._bad.append(True)
+                if len(self._bad) == ANSWERS_LOOKED_AT and sum(self._bad) > ANSWERS_LOOKED_AT / 2:
+                    return ProviderStop(
+                        f"{sum(self._bad)} of the last {ANSWERS_LOOKED_AT} answers were no completions; "
+                        f"is llm.base_url right? {error.message}",
+                        status=error.status,
+                    )
+            case ProviderStop(status=401) if self._succeeded:
+                return self._refused_key(error, started_at)
+        return error
+
+    def _not_sent(self, error: NotSent) -> ProviderError:
+        now = self._clock()
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        if now - self._unreachable_since >= self._unreachable_seconds:
+            return ProviderStop(f"no connection for {self._unreachable_seconds:g} s: {error.message}", code=error.code)
+        return error
+
+    def _refused_key(self, error: ProviderStop, started_at: float) -> ProviderError:
+        if self._suspected_at is None:
+            self._suspected_at = self._clock()
+        if started_at > self._suspected_at:
+            return error  # the probe was refused too
+        return Unavailable(error.message, status=error.status, code=error.code, retry_after=PROBE_SECONDS)

@@ -1,0 +1,158 @@
+"""A client of any OpenAI-compatible endpoint, over aiohttp. The only importer of aiohttp's client.
+
+Settings follow what was measured of aiohttp: its pool must never be the limit (waiting in it counts as the request's
+own time), redirects turn a POST into a GET or carry it to a stranger, kept-alive connections must be dropped before the
+server drops them, and its exceptions hold the request's headers, so none of them is ever a cause or context of ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDict
+
+from streamproc.completions import Completion, Request
+from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, ProviderError, ProviderStop
+from streamproc.llm.answers import completion_from
+from streamproc.llm.config import check_base_url
+from streamproc.llm.errors import error_for
+from streamproc.llm.secret import SecretStr
+
+MAX_ANSWER_BYTES = 16 << 20
+CONNECT_SECONDS = 10.0
+KEEPALIVE_SECONDS = 4.0  # servers commonly close idle connections after 5
+
+_encode = msgspec.json.Encoder().encode
+
+
+class OpenAICompleter:
+    """Ask `POST <base_url>/chat/completions`. Use it as an async context manager.
+
+    Args:
+        base_url: the endpoint's address, usually ending in `/v1`.
+        api_key: sent as a bearer token; empty for an endpoint that asks for none.
+        max_connections: most connections at once; at least as many as there are concurrent calls.
+        ca_file: certificate authorities in PEM, in place of the system's.
+
+    Raises:
+        ConfigError: the address is none, or the certificates cannot be read.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: SecretStr,
+        *,
+        max_connections: int,
+        ca_file: str | None = None,
+    ) -> None:
+        check_base_url(base_url)
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._api_key = api_key
+        self._max_connections = max_connections
+        try:
+            self._tls = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:
+            raise ConfigError(f"llm.ca_file: cannot read {ca_file!r}: {error.strerror or error}") from error
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
+        headers["User-Agent"] = "streamproc"
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key.reveal()}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS, ssl=self._tls
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once, and read the whole answer.
+
+        Raises:
+            ProviderError: what happened. Its text holds no header and no key.
+        """
+        body = _encode({"model": request.model, "messages": request.messages, **request.parameters})
+        assert self._session is not None, "use it as an async context manager"
+        try:
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                answer = await _read(response)
+                status, headers = response.status, response.headers
+        except aiohttp.ClientError as error:
+            mapped = _map(error)
+        except OSError as error:  # the socket itself, outside what aiohttp wraps
+            mapped = _map_os(error)
+        else:
+            if status == 200:
+                return completion_from(answer)
+            raise error_for(status, {name.lower(): value for name, value in headers.items()}, answer)
+        raise mapped
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body to its end, or to the cap."""
+    if (response.content_length or 0) > MAX_ANSWER_BYTES:
+        raise BadAnswer(f"an answer of {response.content_length} bytes; at most {MAX_ANSWER_BYTES} are read")
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            raise BadAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _map(error: aiohttp.ClientError) -> ProviderError:
+    """Turn aiohttp's exceptions into ours; the subclasses come before their bases."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return ProviderStop(
+                f"no trusted connection to {error.host}: {error.os_error}. Check llm.base_url and llm.ca_file",
+                code="tls",
+            )
+        case aiohttp.ClientConnectorError():
+            return _map_os(error.os_error, f" to {error.host}:{error.port}")
+        case aiohttp.ConnectionTimeoutError():
+            return NotSent(f"no connection within {CONNECT_SECONDS:g} s", code="connect_timeout")
+        case aiohttp.InvalidURL():
+            return ProviderStop("llm.base_url is not a usable address", code="invalid_url")
+        case aiohttp.ClientResponseError():
+            return BadAnswer("the answer is not HTTP: a bad status line, or headers beyond every measure")
+        case aiohttp.ServerDisconnectedError():
+            return Ambiguous("the connection was closed before an answer came", code="disconnected")
+        case _:
+            return Ambiguous(f"the connection broke while the answer was on its way ({type(error).__name__})")
+
+
+def _map_os(error: OSError, where: str = "") -> ProviderError:
+    code = errno.errorcode.get(error.errno or 0, "os_error").lower()
+    if where or error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS}:
+        return NotSent(f"no connection{where}: {error.strerror or error}", code=code)
+    return Ambiguous(f"the connection broke: {error.strerror or type(error).__name__}", code=code)
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Give the body that is sent for a request, as plain data; for people to look at."""
+    body: dict[str, Any] = msgspec.to_builtins(
+        {"model": request.model, "messages": request.messages, **request.parameters}
+    )
+    return body

@@ -1,0 +1,1 @@
+"""Assembly: the only package that knows sources, cache, model and sinks together."""

@@ -1,0 +1,83 @@
+"""The second stage: what is asked, and whether it was answered before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from streamproc.cache.manager import CacheManager
+from streamproc.completions import Request
+from streamproc.flow.channel import Outbox
+from streamproc.flow.flights import Flights
+from streamproc.flow.meter import Meter
+from streamproc.flow.tokens import Permit
+from streamproc.pipeline.landing import Answer, Landing, contained
+from streamproc.pipeline.task import Call, Task
+from streamproc.records import Envelope, Failed, Outcome
+
+
+class CacheLookupHandler:
+    """Render records to requests, join flights that are in the air, and look the others up.
+
+    A flight is boarded before the cache is asked: that closes the race between a miss and a landing.
+
+    Args:
+        task: renders records.
+        flights: the calls in the air.
+        cache: paid answers; `None` to look nothing up.
+        landing: ends the flights of hits.
+        misses: to the model.
+        outcomes: to the sink.
+        meter: gets the figures.
+        run_id: whose incomplete answers may be used.
+    """
+
+    def __init__(
+        self,
+        task: Task[Any],
+        flights: Flights[Envelope],
+        cache: CacheManager[Answer] | None,
+        landing: Landing,
+        misses: Outbox[Call],
+        outcomes: Outbox[Outcome],
+        meter: Meter,
+        run_id: str,
+    ) -> None:
+        self._task = task
+        self._flights = flights
+        self._cache = cache
+        self._landing = landing
+        self._misses = misses
+        self._outcomes = outcomes
+        self._meter = meter
+        self._run_id = run_id
+
+    async def handle(self, batch: Sequence[Envelope], permit: Permit) -> None:
+        """Send hits and render errors to the sink, misses to the model; joined records wait with their flight."""
+        outcomes: list[Outcome] = []
+        calls: list[Call] = []
+        for envelope in batch:
+            try:
+                request: Request = self._task.render(envelope.record)
+                key = request.fingerprint()
+            except Exception as raised:  # noqa: BLE001 - the border to user code
+                outcomes.append(Failed(envelope, contained("render_failed", raised)))
+                continue
+            flight = self._flights.board(key, envelope)
+            if flight is not None:
+                calls.append(Call(request, flight))
+        misses: list[Call] = []
+        for call, answer in zip(calls, await self._look_up(calls), strict=True):
+            if answer is None or answer.run not in (None, self._run_id):
+                misses.append(call)
+            else:
+                self._meter.add("cache_hits_total")
+                outcomes.extend(self._landing.answered(call, answer.completion, "cache", 0))
+        self._meter.add("cache_misses_total", len(misses))
+        await self._outcomes.send(outcomes)
+        await self._misses.send(misses)
+
+    async def _look_up(self, calls: Sequence[Call]) -> Sequence[Answer | None]:
+        if self._cache is None or not calls:
+            return [None] * len(calls)
+        return await self._cache.get_many([call.flight.key for call in calls])

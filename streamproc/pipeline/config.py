@@ -1,0 +1,227 @@
+"""The configuration of a pipeline: its sections, and the four places where each setting may come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta
+
+from streamproc.cache.config import CacheConfig
+from streamproc.completions import Request
+from streamproc.config import Config, decode
+from streamproc.errors import ConfigError
+from streamproc.job_files import Tree, assign, parse_yaml, read_job
+from streamproc.llm.config import LlmConfig
+from streamproc.pipeline.plugins import find
+from streamproc.sinks.sink import SinkConfig
+from streamproc.sources.source import SourceConfig
+
+Count = Annotated[int, Meta(ge=1)]
+
+SETTINGS = {
+    "CACHE_ENABLED": "cache.enabled",
+    "CACHE_BACKEND": "cache.backend",
+    "CACHE_TTL_HOURS": "cache.ttl_hours",
+    "CACHE_MAX_SIZE_MB": "cache.max_size_mb",
+    "RESOURCE_MONITORING_ENABLED": "resources.monitoring_enabled",
+    "MAX_MEMORY_MB": "resources.max_memory_mb",
+    "MAX_CPU_PERCENT": "resources.max_cpu_percent",
+    "MAX_CONCURRENT_PROCESSING": "resources.max_concurrent",
+    "ADAPTIVE_BATCH_SIZING": "batch_processing.adaptive_sizing",
+    "BATCH_SIZE": "batch_processing.initial_size",
+    "MAX_BATCH_SIZE": "batch_processing.max_size",
+}
+"""The specification's names of settings; in the environment they carry the prefix STREAMPROC_."""
+
+
+class ResourcesConfig(Config, frozen=True, kw_only=True):
+    """The `resources` section: what a run may use.
+
+    Attributes:
+        monitoring_enabled: accepted; nothing is monitored yet.
+        max_memory_mb: accepted; not enforced yet.
+        max_cpu_percent: accepted; not enforced yet.
+        max_concurrent: most model calls at once.
+    """
+
+    monitoring_enabled: bool = True
+    max_memory_mb: Annotated[float, Meta(gt=0)] = 1024.0
+    max_cpu_percent: Annotated[float, Meta(gt=0, le=100)] = 80.0
+    max_concurrent: Count = 256
+
+
+class BatchConfig(Config, frozen=True, kw_only=True):
+    """The `batch_processing` section: how many records move together.
+
+    Attributes:
+        adaptive_sizing: accepted; sizes stay at `initial_size` yet.
+        initial_size: records in a batch.
+        min_size: the smallest batch.
+        max_size: the largest batch.
+    """
+
+    adaptive_sizing: bool = True
+    initial_size: Count = 10
+    min_size: Count = 1
+    max_size: Count = 100
+
+    def check(self) -> None:
+        if not self.min_size <= self.initial_size <= self.max_size:
+            raise ConfigError(
+                f"initial_size: must lie between min_size {self.min_size} and max_size {self.max_size}, "
+                f"got {self.initial_size}"
+            )
+
+
+class ConcurrencyConfig(Config, frozen=True, kw_only=True):
+    """The `concurrency` section: how many model calls run at once.
+
+    Attributes:
+        adaptive: accepted; concurrency stays at `initial` yet.
+        initial: model calls at once.
+        min: the fewest.
+    """
+
+    adaptive: bool = True
+    initial: Count = 8
+    min: Count = 1
+
+    def check(self) -> None:
+        if self.initial < self.min:
+            raise ConfigError(f"initial: must be >= min {self.min}, got {self.initial}")
+
+
+_SECTIONS: dict[str, type[Config]] = {
+    "llm": LlmConfig,
+    "cache": CacheConfig,
+    "resources": ResourcesConfig,
+    "batch_processing": BatchConfig,
+    "concurrency": ConcurrencyConfig,
+}
+
+
+class PipelineConfig(Config, frozen=True, kw_only=True):
+    """Everything a pipeline can be told.
+
+    Attributes:
+        source: where records come from; not needed for `stream`.
+        llm: which model is asked, and how.
+        cache: where answers are kept.
+        resources: what a run may use.
+        batch_processing: how many records move together.
+        concurrency: how many model calls run at once.
+        sink: where outcomes go; not needed for `stream`.
+        drain_seconds: how long calls under way may take to end after an interruption.
+    """
+
+    source: SourceConfig | None = None
+    llm: LlmConfig
+    cache: CacheConfig = CacheConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    batch_processing: BatchConfig = BatchConfig()
+    concurrency: ConcurrencyConfig = ConcurrencyConfig()
+    sink: SinkConfig | None = None
+    drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
+
+    @classmethod
+    def load(cls, path: str | Path, *, settings: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Self:
+        """Read a job file, and lay the environment and then `settings` over it.
+
+        Args:
+            path: the job file.
+            settings: `section.key=value`, the value as YAML.
+            environ: the environment; names in `SETTINGS` with the prefix STREAMPROC_ count.
+
+        Raises:
+            ConfigError: with the path of the setting, its value and the rule.
+        """
+        tree = read_job(Path(path), environ)
+        for name, place in SETTINGS.items():
+            if (value := environ.get(f"STREAMPROC_{name}")) is not None:
+                _assign_text(tree, place, value, f"STREAMPROC_{name}")
+        for setting in settings:
+            place, equals, value = setting.partition("=")
+            if not equals:
+                raise ConfigError(f"--set {setting}: must be section.key=value")
+            _assign_text(tree, place.strip(), value, f"--set {setting}")
+        return cls.from_tree(tree)
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Self:
+        """Make a configuration of plain data, as a job file holds it.
+
+        Raises:
+            ConfigError: with the path of the setting, its value and the rule.
+        """
+        known = {field.name for field in msgspec.structs.fields(cls)}
+        for name in tree:
+            if name not in known:
+                raise ConfigError(f"{name}: unknown section; known: {', '.join(sorted(known))}")
+        made: dict[str, Any] = {}
+        for name, value in tree.items():
+            if name in ("source", "sink"):
+                made[name] = _plugin(name, value)
+            elif name in _SECTIONS:
+                made[name] = decode(_section(name, value), _SECTIONS[name], at=name)
+            else:
+                made[name] = value
+        if "llm" not in made:
+            raise ConfigError("llm: is required; it names at least a model")
+        return cls(**made)
+
+    @classmethod
+    def from_settings(cls, settings: Any, **sections: Config) -> Self:
+        """Make a configuration from the specification's names, on any object or mapping.
+
+        Args:
+            settings: has some of the names in `SETTINGS`, as attributes or keys.
+            sections: whole sections (`llm`, `source`, `sink`) that have no such names.
+
+        Raises:
+            ConfigError: with the path of the setting, its value and the rule.
+        """
+        tree: Tree = {}
+        for name, place in SETTINGS.items():
+            value = settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name, None)
+            if value is not None:
+                assign(tree, place, value)
+        made = {name: decode(values, _SECTIONS[name], at=name) for name, values in tree.items()}
+        return cls(**{**made, **sections})  # type: ignore[arg-type]  # checked on construction
+
+    @property
+    def fixed_concurrency(self) -> int:
+        """Model calls at once: `concurrency.initial`, at most `resources.max_concurrent`."""
+        return min(self.concurrency.initial, self.resources.max_concurrent)
+
+    def request(self, prompt: str) -> Request:
+        """Give the request for a prompt, with this configuration's model, system prompt and parameters."""
+        return self.llm.request(prompt)
+
+
+def _section(name: str, value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}: must be a section with keys, got {value!r:.100}")
+    if name == "llm" and "api_key" in value:
+        raise ConfigError("llm.api_key: a key in the file is refused; put the NAME of a variable in llm.api_key_env")
+    return value
+
+
+def _plugin(name: str, value: Any) -> Config | None:
+    if value is None:
+        return None
+    tree = dict(_section(name, value))
+    kind = find(f"{name}s", tree.pop("type", None))
+    return decode(tree, kind, at=name)
+
+
+def _assign_text(tree: Tree, place: str, text: str, origin: str) -> None:
+    try:
+        assign(tree, place, parse_yaml(text))
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error

@@ -1,0 +1,86 @@
+"""From an answer, or the lack of one, to the outcome of everyone who waited for it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from streamproc._log import log
+from streamproc.completions import Completion
+from streamproc.flow.flights import Flights
+from streamproc.flow.meter import Meter
+from streamproc.pipeline.task import Call, Task
+from streamproc.records import Completed, Envelope, Failed, Outcome, RecordError
+
+
+class Answer(Struct, frozen=True):
+    """What the cache keeps of a paid call.
+
+    Attributes:
+        completion: the answer.
+        run: the run that alone may use it again, because it is cut off, filtered or empty; `None` for everybody.
+    """
+
+    completion: Completion
+    run: str | None = None
+
+
+class Landing:
+    """End flights.
+
+    Args:
+        task: parses answers.
+        flights: where the flights are in the air.
+        meter: gets the figures.
+    """
+
+    def __init__(self, task: Task[Any], flights: Flights[Envelope], meter: Meter) -> None:
+        self._task = task
+        self._flights = flights
+        self._meter = meter
+
+    def answered(
+        self, call: Call, completion: Completion, origin: Literal["cache", "model"], sent: int
+    ) -> list[Outcome]:
+        """Land a flight with its answer: one outcome a waiter, good or failed.
+
+        Args:
+            call: it lands.
+            completion: the answer.
+            origin: where it came from. Only the first waiter of a model's answer paid for it.
+            sent: calls made for it.
+        """
+        waiters = self._flights.land(call.flight)
+        if len(waiters) > 1:
+            self._meter.add("records_coalesced_total", len(waiters) - 1)
+        error = _unusable(completion)
+        value: Any = None
+        if error is None:
+            try:
+                value = self._task.parse(completion)
+            except Exception as raised:  # noqa: BLE001 - the border to user code
+                error = contained("parse_failed", raised)
+        outcomes: list[Outcome] = []
+        for waiter in waiters:
+            if error is not None:
+                outcomes.append(Failed(waiter, error, sent, completion))
+            else:
+                outcomes.append(Completed(waiter, value, completion, origin, sent))
+            origin, sent = "cache", 0
+        return outcomes
+
+    def failed(self, call: Call, error: RecordError, sent: int) -> list[Outcome]:
+        """Land a flight without an answer: everyone who waited fails alike."""
+        return [Failed(waiter, error, sent) for waiter in self._flights.land(call.flight)]
+
+
+def contained(kind: str, raised: Exception) -> RecordError:
+    """Turn an exception of user code into a record's error, and log its trace at debug level."""
+    log.debug("user_code.raised", error_type=kind, exc_info=raised)
+    return RecordError(kind, f"{type(raised).__name__}: {str(raised)[:500]}")
+
+
+def _unusable(completion: Completion) -> RecordError | None:
+    reason = completion.unusable
+    return RecordError("unusable_answer", reason) if reason else None

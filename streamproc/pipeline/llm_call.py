@@ -1,0 +1,100 @@
+"""The third stage: a call, its retries, and the moment at which its answer is safe."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from streamproc.cache.manager import CacheManager
+from streamproc.completions import Completion
+from streamproc.control.retries import Retries, RetryPolicy
+from streamproc.errors import ProviderError, ProviderStop
+from streamproc.flow.channel import Outbox
+from streamproc.flow.halt import Halt
+from streamproc.flow.meter import Meter
+from streamproc.flow.tokens import Permit
+from streamproc.llm.endpoint import Endpoint
+from streamproc.pipeline.landing import Answer, Landing
+from streamproc.pipeline.task import Call
+from streamproc.records import Outcome, RecordError
+
+
+class LlmCallHandler:
+    """Make one call until it is answered, rejected, given up, or a halt is requested.
+
+    An answer is put into the cache before the permit is given back, and parsed after: then a crash loses at most what
+    is under way, and a mistake in parsing costs no money.
+
+    Args:
+        endpoint: makes attempts.
+        policy: how often.
+        cache: keeps answers; `None` to keep none.
+        landing: ends flights.
+        outcomes: to the sink.
+        halt: ends retries; gets the errors that end the run.
+        meter: gets the figures.
+        run_id: the run that may use an incomplete answer again.
+        random: spreads retries.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        policy: RetryPolicy,
+        cache: CacheManager[Answer] | None,
+        landing: Landing,
+        outcomes: Outbox[Outcome],
+        halt: Halt,
+        meter: Meter,
+        run_id: str,
+        random: random.Random,
+    ) -> None:
+        self._endpoint = endpoint
+        self._policy = policy
+        self._cache = cache
+        self._landing = landing
+        self._outcomes = outcomes
+        self._halt = halt
+        self._meter = meter
+        self._run_id = run_id
+        self._random = random
+
+    async def handle(self, batch: Sequence[Call], permit: Permit) -> None:
+        """Make the calls of a batch, one after another."""
+        for call in batch:
+            await permit.reacquire()
+            await self._make(call, permit)
+
+    async def _make(self, call: Call, permit: Permit) -> None:
+        retries = Retries(self._policy)
+        while True:
+            await self._endpoint.turn(call.request)
+            if self._halt.requested:
+                return  # left undone: the next run takes its records up
+            try:
+                completion = await self._endpoint.complete(call.request)
+            except ProviderStop as stop:
+                self._halt.request(stop)
+                return
+            except ProviderError as error:
+                permit.release()
+                delay = retries.after(error, self._random.random())
+                if self._halt.requested:
+                    return
+                if delay is None:
+                    reason = RecordError(error.kind, error.message, error.status)
+                    await self._outcomes.send(self._landing.failed(call, reason, retries.sent))
+                    return
+                self._meter.add("retries_total")
+                await self._halt.sleep(delay)
+                await permit.reacquire()
+            else:
+                retries.succeeded()
+                await self._keep(call.flight.key, completion)
+                permit.release()
+                await self._outcomes.send(self._landing.answered(call, completion, "model", retries.sent))
+                return
+
+    async def _keep(self, key: str, completion: Completion) -> None:
+        if self._cache is not None:
+            await self._cache.set(key, Answer(completion, None if completion.complete else self._run_id))
