@@ -53,6 +53,7 @@ class TokenPool:
     def __init__(self, size: int) -> None:
         self._size = self._checked(size)
         self._in_use = 0
+        self._peak_in_use = 0
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     @staticmethod
@@ -70,6 +71,11 @@ class TokenPool:
     def in_use(self) -> int:
         """How many permits are held; above `size` only after a shrink, until enough have come back."""
         return self._in_use
+
+    @property
+    def peak_in_use(self) -> int:
+        """The most permits that were held at once."""
+        return self._peak_in_use
 
     @property
     def waiting(self) -> int:
@@ -92,7 +98,7 @@ class TokenPool:
 
     async def _obtain(self) -> None:
         if self._in_use < self._size and not self._waiters:
-            self._in_use += 1
+            self._take_one()
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
@@ -114,5 +120,9 @@ class TokenPool:
             waiter = next(iter(self._waiters))
             del self._waiters[waiter]
             if not waiter.done():
-                self._in_use += 1
+                self._take_one()
                 waiter.set_result(None)
+
+    def _take_one(self) -> None:
+        self._in_use += 1
+        self._peak_in_use = max(self._peak_in_use, self._in_use)

@@ -8,6 +8,7 @@ server drops them, and its exceptions hold the request's headers, so none of the
 from __future__ import annotations
 
 import errno
+import io
 import ssl
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ from streamproc.llm.config import check_base_url
 from streamproc.llm.errors import error_for
 from streamproc.llm.secret import SecretStr
 
+LARGE_BODY_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 16 << 20
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0  # servers commonly close idle connections after 5
@@ -93,7 +95,8 @@ class OpenAICompleter:
         body = _encode({"model": request.model, "messages": request.messages, **request.parameters})
         assert self._session is not None, "use it as an async context manager"
         try:
-            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+            data = body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)  # aiohttp sends large bytes in one go
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
                 answer = await _read(response)
                 status, headers = response.status, response.headers
         except aiohttp.ClientError as error:

@@ -64,11 +64,9 @@ class InOrder:
             await self._feed.ready()
             for outcome in self._feed.take():
                 self._held[outcome.envelope.sequence] = outcome
-            while True:
-                if (outcome := self._held.pop(self._next, None)) is not None:
-                    self._due.append(outcome)
-                elif not self._ledger.was_skipped(self._next):
-                    break
+            while self._next in self._held or self._ledger.was_skipped(self._next):
+                if self._next in self._held:
+                    self._due.append(self._held.pop(self._next))
                 self._next += 1
 
     def take(self) -> Sequence[Outcome]:

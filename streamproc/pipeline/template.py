@@ -16,11 +16,11 @@ Render = Callable[[Mapping[str, Any]], str]
 
 _FIELD = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}")
 _NOT_PLAIN = re.compile(r"\{[{%#]|[%#}]\}|\r")
-_WORDS_OF_JINJA = frozenset(
-    "and as block call caller context do elif else endblock endcall endfilter endfor endif endmacro endset endwith extends "
-    "false False filter for from if import in include is kwargs loop macro missing none None not or raw recursive "
-    "scoped self set super true True varargs with without".split()
+_MEANT_OTHERWISE = frozenset(
+    {"and", "or", "not", "in", "is", "if", "else", "elif", "for", "true", "True", "false", "False", "none", "None"}
+    | {"self", "super", "loop", "caller", "varargs", "kwargs", "context", "missing"}
 )
+"""Names that mean something to Jinja where a field could stand."""
 
 
 def compile_prompt(template: str) -> Render:
@@ -46,7 +46,7 @@ def _plain_fields(template: str) -> Render | None:
     """Compile a template that holds nothing but text and `{{ field }}`; give `None` for any other."""
     parts = _FIELD.split(template)
     texts, names = parts[::2], parts[1::2]
-    if any(_NOT_PLAIN.search(text) for text in texts) or _WORDS_OF_JINJA.intersection(names):
+    if any(_NOT_PLAIN.search(text) for text in texts) or _MEANT_OTHERWISE.intersection(names):
         return None
     pattern = "%s".join(text.replace("%", "%%") for text in texts)
 

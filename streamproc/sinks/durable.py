@@ -17,7 +17,7 @@ from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment
 from streamproc.sinks.rows import dead_letter, encode
 from streamproc.sinks.run_folder import RunFolder, sync_folder
-from streamproc.sinks.sink import Sink
+from streamproc.sinks.sink import Sink, Tally
 
 
 def dead_letters_path(output: Path) -> Path:
@@ -40,6 +40,7 @@ class DurableSink(Sink):
         self._database = Database(self._state_path)
         self._dead = AppendFile("dead_letters", dead_letters_path(path))
         self._failed = False
+        self._run_id = ""
 
     @property
     def home(self) -> Path:
@@ -76,6 +77,7 @@ class DurableSink(Sink):
                 self.make_tables(connection)
             sync_folder(self._state_path.parent)
             sync_folder(self.path.parent)
+        self._run_id = run_state.run_id(connection)
         for file in self.files():
             file.open(run_state.segments_of(connection, file.name))
         return checkpoint if checkpoint != Checkpoint() else None
@@ -112,6 +114,13 @@ class DurableSink(Sink):
     def files(self) -> list[AppendFile]:
         """Give the files that this sink appends to."""
         return [self._dead]
+
+    @property
+    def run_id(self) -> str:
+        return self._run_id
+
+    async def tally(self) -> Tally:
+        return await self._database.run(run_state.tally)
 
     async def digests(self, positions: Sequence[Position]) -> Sequence[bytes | None]:
         return await self._database.run(lambda connection: run_state.digests(connection, positions))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, RunIdentity
-from streamproc.sinks.sink import Sink
+from streamproc.sinks.sink import Sink, Tally
 
 
 class MemorySink(Sink):
@@ -29,6 +29,9 @@ class MemorySink(Sink):
     def failed(self) -> list[Failed]:
         """The records that have none."""
         return [outcome for outcome in self.outcomes if isinstance(outcome, Failed)]
+
+    async def tally(self) -> Tally:
+        return Tally(len(self.completed), len(self.failed))
 
     async def open(self, run: RunIdentity) -> Checkpoint | None:
         return self.checkpoint

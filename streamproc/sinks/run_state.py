@@ -15,6 +15,7 @@ from streamproc._sqlite import Connection
 from streamproc.errors import Refused
 from streamproc.records import Checkpoint, Completed, Outcome, Position, RunIdentity
 from streamproc.sinks.append_file import Segment
+from streamproc.sinks.sink import Tally
 
 FORMAT = 1
 APPLICATION_ID = 0x53545250
@@ -104,8 +105,13 @@ def digests(connection: Connection, positions: Sequence[Position]) -> list[bytes
     return [known.get(position) for position in positions]
 
 
-def delivered_counts(connection: Connection) -> tuple[int, int]:
-    """Give how many rows were delivered so far: completed, failed."""
+def run_id(connection: Connection) -> str:
+    """Give the name of the run that was begun here."""
+    return str(next(connection.execute("SELECT run_id FROM streamproc_run"))[0])
+
+
+def tally(connection: Connection) -> Tally:
+    """Count what was delivered so far."""
     query = "SELECT total(completed), count(*) - total(completed) FROM streamproc_delivered"
     ((completed, failed),) = connection.execute(query)
-    return int(completed), int(failed)
+    return Tally(int(completed), int(failed))

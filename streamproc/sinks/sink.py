@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
+
 from streamproc.config import Config
 from streamproc.records import Checkpoint, Outcome, Position, RunIdentity
+
+
+class Tally(Struct, frozen=True):
+    """How many records an output holds: with their value, and as dead letters."""
+
+    completed: int = 0
+    failed: int = 0
 
 
 class Sink(ABC):
@@ -44,6 +54,15 @@ class Sink(ABC):
         Raises:
             StorageFailed: neither is claimed. The sink takes no more.
         """
+
+    @property
+    def run_id(self) -> str:
+        """A name of this run that its resumptions share, and no other run; asked once the sink is open."""
+        return f"{os.getpid()}-{id(self)}"
+
+    async def tally(self) -> Tally:
+        """Tell how much was delivered by earlier runs and this one, as far as the sink remembers."""
+        return Tally()
 
     async def digests(self, positions: Sequence[Position]) -> Sequence[bytes | None]:
         """Tell the digests under which rows were delivered: same length and order, `None` where unknown."""

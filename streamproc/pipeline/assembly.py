@@ -1,0 +1,73 @@
+"""From configuration to parts: which cache, which client, and what makes two runs the same work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamproc.cache.backend import CacheBackend
+from streamproc.cache.config import CacheConfig
+from streamproc.cache.manager import CacheManager, build_journal
+from streamproc.cache.memory import MemoryBackend
+from streamproc.config import Config
+from streamproc.llm.config import LlmConfig
+from streamproc.llm.openai import OpenAICompleter
+from streamproc.llm.secret import SecretStr
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.task import Task
+from streamproc.records import RunIdentity
+from streamproc.sources.source import Source
+
+CACHE_FILE = "cache.db"
+
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+def answers_backend(config: CacheConfig, home: Path | None) -> CacheBackend | None:
+    """Make the back end that keeps paid answers.
+
+    Args:
+        config: the `cache` section.
+        home: the run's own folder, where the sink has one.
+
+    Returns:
+        `None` where the cache is switched off. A SQLite file is the journal of paid answers: an answer is on disk before
+        its call counts as done, and a write that fails ends the run. Memory keeps answers for this process only.
+    """
+    if not config.enabled:
+        return None
+    path = Path(config.path) if config.path is not None else home / CACHE_FILE if home is not None else None
+    if config.backend == "memory" or path is None:
+        return MemoryBackend(config.max_bytes)
+    return build_journal(config, path)
+
+
+def answers_cache(config: CacheConfig, backend: CacheBackend | None) -> CacheManager[Answer] | None:
+    """Make the cache of paid answers over a back end."""
+    return None if backend is None else CacheManager(config, backend, Answer)
+
+
+def completer(llm: LlmConfig, max_connections: int) -> OpenAICompleter:
+    """Make the client that the `llm` section describes; its key comes from the environment."""
+    key = SecretStr(os.environ.get(llm.api_key_env, "").strip())
+    return OpenAICompleter(llm.address, key, max_connections=max_connections, ca_file=llm.ca_file)
+
+
+def identity(config: PipelineConfig, task: Task[Any], source: Source, sink: Config | None) -> RunIdentity:
+    """Gather every setting that changes what an output row means."""
+    llm = config.llm
+    settings = {
+        "llm.deployment": llm.deployment or llm.address,
+        "llm.endpoint": llm.endpoint,
+        "llm.model": llm.model,
+        "llm.system_prompt": llm.system_prompt or "",
+        "llm.parameters": _canonical.encode(llm.parameters).decode(),
+        "sink.type": type(sink).__name__,
+    }
+    settings.update({f"source.{name}": value for name, value in source.identity.items()})
+    settings.update(task.settings)
+    return RunIdentity(settings)

@@ -1,0 +1,262 @@
+"""The pipeline as its user holds it: run it from a configuration, or stream records through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from streamproc._log import log
+from streamproc.cache.manager import CacheManager
+from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
+from streamproc.flow.meter import Snapshot
+from streamproc.llm.completer import Completer
+from streamproc.pipeline import assembly
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.report import Ending, RunReport, report_of
+from streamproc.pipeline.run import Parts, Run
+from streamproc.pipeline.stream import OutcomeStream
+from streamproc.pipeline.supervisor import Watcher
+from streamproc.pipeline.task import Task, prompt_task, with_plain_values
+from streamproc.sinks.sink import Sink, Tally
+from streamproc.sources.memory import Item, MemorySource
+from streamproc.sources.source import Source
+
+
+class DataProcessingPipeline:
+    """Send records through a model, each exactly once.
+
+    Args:
+        config: sizes, limits, and whatever is not given here.
+        task: what is asked and what becomes of it; without it `llm.prompt` is asked and the answer's text kept.
+        source: in place of the configured one.
+        sink: in place of the configured one.
+        completer: in place of a client of `llm.base_url`. An asynchronous context manager is entered and left.
+        cache: in place of the configured one; the caller opens and closes it.
+
+    Raises:
+        ConfigError: there is neither a task nor a prompt, or the prompt is malformed.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        *,
+        task: Task[Any] | None = None,
+        source: Source | None = None,
+        sink: Sink | None = None,
+        completer: Completer | None = None,
+        cache: CacheManager[Any] | None = None,
+    ) -> None:
+        self.config = config
+        self._task: Task[Any] = task or prompt_task(config.llm)
+        self._source = source
+        self._sink = sink
+        self._completer = completer
+        self._cache = cache
+        self._run: Run | None = None
+        self._draining = False
+        self._idle = anyio.Event()
+        self._idle.set()
+        self._report: RunReport | None = None
+        self._last: Snapshot | None = None
+        self._children: asyncio.TaskGroup | None = None
+        self._stream: OutcomeStream | None = None
+        self._streaming: asyncio.Task[None] | None = None
+
+    async def run(self, *, limit: int | None = None, watchers: Sequence[Watcher] = ()) -> RunReport:
+        """Work through the source until its end, or until `drain` is called.
+
+        A run that was stopped, however it was, is continued; one that is finished does nothing.
+
+        Args:
+            limit: most records to accept this time; `None` for all.
+            watchers: called with a snapshot each second.
+
+        Raises:
+            ConfigError: source or sink are missing, or cannot be made.
+            Refused: the output belongs to other work, is damaged or in use, or delivered input has changed.
+            ProviderStop: the provider ended the run; `report` tells how far it came.
+            StorageFailed: a disk failed.
+        """
+        source, sink = self._source, self._sink
+        if source is None:
+            if self.config.source is None:
+                raise ConfigError("source: is required to run; stream() takes records instead")
+            source = self.config.source.build()
+        if sink is None:
+            if self.config.sink is None:
+                raise ConfigError("sink: is required to run; stream() gives outcomes instead")
+            sink = self.config.sink.build()
+        return await self._execute(source, sink, with_plain_values(self._task), limit, watchers)
+
+    def stream(self, records: Iterable[Item] | AsyncIterable[Item]) -> OutcomeStream:
+        """Send records through, and give their outcomes as they come, in order of completion.
+
+        Nothing is kept that is not on its way: records are read as outcomes are taken. Use it inside `async with` on
+        the pipeline. A further call ends the stream before it.
+
+        Args:
+            records: `Record`s, or mappings, which get their ordinal as id; any iterable, asynchronous or not.
+        """
+        if self._children is None:
+            raise StreamprocError("stream() works inside `async with pipeline:`")
+        stream = OutcomeStream()
+        earlier = self._end_stream()
+        self._stream = stream
+        self._streaming = self._children.create_task(self._feed(MemorySource(records), stream, earlier))
+        return stream
+
+    async def _feed(self, source: Source, stream: OutcomeStream, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        try:
+            await self._execute(source, stream.sink, self._task, None, ())
+        except StreamprocError as error:
+            stream.error = error
+        finally:
+            await stream.sink.aclose()
+
+    async def _execute(
+        self, source: Source, sink: Sink, task: Task[Any], limit: int | None, watchers: Sequence[Watcher]
+    ) -> RunReport:
+        if not self._idle.is_set():
+            raise StreamprocError("this pipeline is running already; make another one to run beside it")
+        self._idle = anyio.Event()
+        started_at = anyio.current_time()
+        run: Run | None = None
+        before = Tally()
+        ending: Ending = "stopped"
+        stack = AsyncExitStack()
+        try:
+            parts = await self._open(stack, source, sink, task, limit)
+            before = await sink.tally()
+            self._run = run = Run(parts, watchers)
+            if self._draining:
+                run.drain()
+            _log_start(parts, before)
+            ending = await run.execute()
+        except ProviderStop as stop:
+            log.error("run.stopped", reason=stop.message, status=stop.status)  # noqa: TRY400 - no trace: it is no bug
+            raise
+        except Refused as refusal:
+            log.error("run.refused", reason=str(refusal))  # noqa: TRY400 - no trace: it is no bug
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stack.aclose()
+            if run is not None:
+                elapsed = anyio.current_time() - started_at
+                self._last = run.snapshot()
+                self._report = report_of(ending, self._last, before, elapsed)
+            self._run = None
+            self._draining = False
+            self._idle.set()
+        assert self._report is not None
+        _log_end(self._report)
+        return self._report
+
+    async def _open(
+        self, stack: AsyncExitStack, source: Source, sink: Sink, task: Task[Any], limit: int | None
+    ) -> Parts:
+        config = self.config
+        await stack.enter_async_context(sink)
+        checkpoint = await sink.open(assembly.identity(config, task, source, config.sink))
+        await stack.enter_async_context(source)
+        await source.open(checkpoint, sink.digests)
+        cache: CacheManager[Answer] | None = self._cache
+        if cache is None:
+            backend = assembly.answers_backend(config.cache, sink.home)
+            cache = assembly.answers_cache(config.cache, backend)
+            if cache is not None:
+                await stack.enter_async_context(cache)
+        completer = self._completer or assembly.completer(config.llm, config.resources.max_concurrent)
+        if isinstance(completer, AbstractAsyncContextManager):
+            await stack.enter_async_context(completer)
+        ordered = config.sink.ordered if config.sink is not None else False
+        return Parts(config, task, source, sink, ordered, cache, completer, checkpoint, limit)
+
+    @property
+    def report(self) -> RunReport | None:
+        """The report of the last run, also of one that raised; `None` before the first."""
+        return self._report
+
+    def snapshot(self) -> Snapshot:
+        """Give the figures of this moment, or of the last run's end.
+
+        Raises:
+            StreamprocError: nothing has run yet.
+        """
+        if self._run is not None:
+            return self._run.snapshot()
+        if self._last is None:
+            raise StreamprocError("nothing has run yet")
+        return self._last
+
+    async def drain(self) -> None:
+        """End the run softly: read no more, send no more, deliver what is under way, and wait for that.
+
+        Calls that take longer than `drain_seconds` are ended; their records are left to the next run. Never touches the
+        host's signal handlers. Does nothing when nothing runs.
+        """
+        if self._idle.is_set():
+            return
+        self._draining = True
+        if self._run is not None:
+            self._run.drain()
+        with anyio.move_on_after(self.config.drain_seconds):
+            await self._idle.wait()
+            return
+        self.abort()
+        await self._idle.wait()
+
+    def abort(self) -> None:
+        """End the run now: calls under way are ended, what has arrived is delivered."""
+        self._draining = True
+        if self._run is not None:
+            self._run.abort()
+
+    def _end_stream(self) -> asyncio.Task[None] | None:
+        """Cancel the work behind the current stream, and give the task that then ends."""
+        task, self._streaming = self._streaming, None
+        if self._stream is not None:
+            self._stream.close()
+        if task is not None:
+            task.cancel()
+        return task
+
+    async def __aenter__(self) -> Self:
+        self._children = asyncio.TaskGroup()
+        await self._children.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        children, self._children = self._children, None
+        self._end_stream()
+        if children is not None:
+            await children.__aexit__(kind, error, trace)
+
+
+def _log_start(parts: Parts, before: Tally) -> None:
+    delivered = before.completed + before.failed
+    event = "run.resumed" if delivered else "run.started"
+    llm = parts.config.llm
+    log.info(event, model=llm.model, endpoint=llm.address, concurrency=parts.config.fixed_concurrency, done=delivered)
+
+
+def _log_end(report: RunReport) -> None:
+    log.info(
+        f"run.{report.ending}",
+        records=report.records,
+        failed=report.failed,
+        cache_hits=report.cache_hits,
+        model_calls=report.model_calls,
+        seconds=round(report.elapsed_seconds, 3),
+    )

@@ -1,0 +1,216 @@
+"""One run: four stages wired together, from opened parts to the last commit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+from msgspec import Struct
+
+from streamproc.cache.manager import CacheManager
+from streamproc.control.retries import RetryPolicy
+from streamproc.errors import ProviderStop, StreamprocError
+from streamproc.flow.batching import Batcher
+from streamproc.flow.channel import Inbox, Outbox, open_channel
+from streamproc.flow.flights import Flights
+from streamproc.flow.halt import Drain, Halt
+from streamproc.flow.ledger import Ledger
+from streamproc.flow.meter import Meter, Snapshot
+from streamproc.flow.stage import Feed, Stage
+from streamproc.flow.tokens import TokenPool
+from streamproc.llm.completer import Completer
+from streamproc.llm.endpoint import Endpoint
+from streamproc.llm.health import Health
+from streamproc.monitoring.process import ProcessMemory
+from streamproc.pipeline.cache_lookup import CacheLookupHandler
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.landing import Answer, Landing
+from streamproc.pipeline.llm_call import LlmCallHandler
+from streamproc.pipeline.report import Ending
+from streamproc.pipeline.sink import InOrder, SinkHandler
+from streamproc.pipeline.source import SourceFeed, SourceHandler
+from streamproc.pipeline.supervisor import Supervisor, Watcher
+from streamproc.pipeline.task import Call, Task
+from streamproc.records import Checkpoint, Envelope, Outcome
+from streamproc.sinks.sink import Sink
+from streamproc.sources.source import Source
+
+CHANNEL_BATCHES = 4
+"""Batches that wait between two stages; what bounds memory is the ledger's capacity."""
+SINK_BATCH = 1000
+SINK_LINGER_SECONDS = 0.02
+"""How long a first outcome waits for company: a commit costs three flushes however many rows it holds."""
+SPAN_PER_CONCURRENT_CALL = 8
+SMALLEST_SPAN = 1024
+
+
+class Parts(Struct, frozen=True):
+    """What a run works with; opened before it begins, closed after it ends by whoever opened it.
+
+    Attributes:
+        config: sizes and limits.
+        task: what is asked and what becomes of it.
+        source: where records come from.
+        sink: where outcomes go.
+        ordered: whether the sink wants the order of the input.
+        cache: paid answers; `None` to keep none.
+        completer: does the calls.
+        checkpoint: what earlier runs delivered.
+        limit: most records to accept; `None` for all.
+    """
+
+    config: PipelineConfig
+    task: Task[Any]
+    source: Source
+    sink: Sink
+    ordered: bool
+    cache: CacheManager[Answer] | None
+    completer: Completer
+    checkpoint: Checkpoint | None
+    limit: int | None = None
+
+
+class Run:
+    """Source, cache lookup, model call and sink as four stages around one ledger.
+
+    Attributes:
+        meter: the figures.
+        halt: ends the run early.
+
+    Args:
+        parts: what it works with.
+        watchers: called with a snapshot each second.
+    """
+
+    def __init__(self, parts: Parts, watchers: Sequence[Watcher] = ()) -> None:
+        config = parts.config
+        self.meter = Meter(anyio.current_time)
+        self.halt = Halt()
+        span = max(SMALLEST_SPAN, SPAN_PER_CONCURRENT_CALL * config.resources.max_concurrent)
+        self._ledger = Ledger(span, parts.checkpoint)
+        self._pool = TokenPool(config.fixed_concurrency)
+        self._endpoint = Endpoint(
+            parts.completer,
+            Health(config.llm.unreachable_seconds, RetryPolicy().backoff.longest_hint_seconds, anyio.current_time),
+            self.meter,
+            self.halt,
+            timeout_seconds=config.llm.timeout_seconds,
+            requests_per_minute=config.llm.requests_per_minute,
+            tokens_per_minute=config.llm.tokens_per_minute,
+        )
+        self._stages = self._wire(parts)
+        self._supervisor = Supervisor(self.meter, watchers)
+
+    def _wire(self, parts: Parts) -> list[Stage[Any]]:
+        config, meter = parts.config, self.meter
+        size = config.batch_processing.initial_size
+        to_lookup: Outbox[Envelope]
+        to_model: Outbox[Call]
+        to_sink: Outbox[Outcome]
+        to_lookup, records = open_channel("records", CHANNEL_BATCHES)
+        to_model, calls = open_channel("calls", CHANNEL_BATCHES)
+        to_sink, outcomes = open_channel("outcomes", CHANNEL_BATCHES)
+        lookup_to_sink, model_to_sink = to_sink.clone(), to_sink.clone()
+        flights: Flights[Envelope] = Flights()
+        landing = Landing(parts.task, flights, meter)
+        run_id = parts.sink.run_id
+        feed = SourceFeed(parts.source, self._ledger, self.halt, size, parts.limit)
+        delivery: Batcher[Outcome] = Batcher(outcomes, SINK_BATCH, SINK_LINGER_SECONDS)
+        due: Feed[Outcome] = InOrder(delivery, self._ledger) if parts.ordered else delivery
+        policy = RetryPolicy(config.llm.max_attempts, config.llm.ambiguous_retries)
+        self._measure([records, calls, outcomes])
+        return [
+            Stage("source", feed, TokenPool(1), SourceHandler(to_lookup, to_sink, meter), [to_lookup, to_sink]),
+            Stage(
+                "cache_lookup",
+                Batcher(records, size),
+                TokenPool(1),
+                CacheLookupHandler(parts.task, flights, parts.cache, landing, to_model, lookup_to_sink, meter, run_id),
+                [to_model, lookup_to_sink],
+            ),
+            Stage(
+                "llm_call",
+                Batcher(calls, 1),
+                self._pool,
+                LlmCallHandler(
+                    self._endpoint,
+                    policy,
+                    parts.cache,
+                    landing,
+                    model_to_sink,
+                    self.halt,
+                    meter,
+                    run_id,
+                    random.Random(),  # noqa: S311 - spreads retries; nobody gains by guessing it
+                ),
+                [model_to_sink],
+            ),
+            Stage("sink", due, TokenPool(1), SinkHandler(parts.sink, parts.source, self._ledger, meter)),
+        ]
+
+    def _measure(self, inboxes: Sequence[Inbox[Any]]) -> None:
+        meter, pool, memory = self.meter, self._pool, ProcessMemory()
+        for inbox in inboxes:
+            meter.gauge(f"{inbox.name}_queued", lambda inbox=inbox: inbox.queued)  # type: ignore[misc]  # mypy#12557
+        meter.gauge("records_in_flight", lambda: self._ledger.in_flight)
+        meter.gauge("records_span", lambda: self._ledger.span)
+        meter.gauge("llm_call_permits", lambda: pool.size)
+        meter.gauge("llm_call_permits_in_use", lambda: pool.in_use)
+        meter.gauge("llm_call_permits_waiting", lambda: pool.waiting)
+        meter.gauge("llm_call_peak_permits", lambda: pool.peak_in_use)
+        meter.gauge("process_resident_bytes", memory.resident_bytes)
+
+    async def execute(self) -> Ending:
+        """Work until the source ends or a halt is done with, and everything that has an outcome is committed.
+
+        Raises:
+            ProviderStop: the provider ended it; what was answered is committed.
+            StorageFailed, Refused: a part failed; nothing after the last commit is claimed.
+            StreamprocError: records were lost inside, which no run should ever see.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                supervisor = group.create_task(self._supervisor.run())
+                async with asyncio.TaskGroup() as stages:
+                    for stage in self._stages:
+                        stages.create_task(stage.run(), name=f"streamproc {stage.name}")
+                supervisor.cancel()
+        except BaseExceptionGroup as errors:
+            raise first_of(errors) from errors
+        self._supervisor.tick()
+        if isinstance(self.halt.cause, ProviderStop):
+            raise self.halt.cause
+        if self.halt.requested:
+            return "drained"
+        if self._ledger.in_flight:
+            raise StreamprocError(f"{self._ledger.in_flight} records have no outcome; the same command continues")
+        return "finished"
+
+    def drain(self) -> None:
+        """Read no more and send no more; end when the calls under way are delivered."""
+        self.halt.request(Drain.REQUESTED)
+
+    def abort(self) -> None:
+        """End the calls under way too; what has arrived is delivered."""
+        self.drain()
+        self._endpoint.abort()
+
+    def snapshot(self) -> Snapshot:
+        """Give the figures of this moment."""
+        return self.meter.snapshot()
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the one error of a group that says best what happened: ours before others."""
+    leaves: list[BaseException] = []
+    groups: list[BaseExceptionGroup[BaseException]] = [errors]
+    while groups:
+        for error in groups.pop().exceptions:
+            if isinstance(error, BaseExceptionGroup):
+                groups.append(error)
+            else:
+                leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, StreamprocError)), leaves[0])
