@@ -20,11 +20,27 @@ from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.landing import Answer
 from streamproc.pipeline.task import Task
 from streamproc.records import RunIdentity
+from streamproc.sinks.run_folder import RunFolder
 from streamproc.sources.source import Source
 
 CACHE_FILE = "cache.db"
 
 _canonical = msgspec.json.Encoder(order="deterministic")
+
+
+def cache_path(config: PipelineConfig) -> Path | None:
+    """Give the file in which a job keeps its answers, or `None` if it keeps none on disk."""
+    output = getattr(config.sink, "path", None)
+    home = RunFolder(Path(output)).path if isinstance(output, str) else None
+    return _path(config.cache, home)
+
+
+def _path(config: CacheConfig, home: Path | None) -> Path | None:
+    if config.backend == "memory" or not config.enabled:
+        return None
+    if config.path is not None:
+        return Path(config.path)
+    return home / CACHE_FILE if home is not None else None
 
 
 def answers_backend(config: CacheConfig, home: Path | None) -> CacheBackend | None:
@@ -35,15 +51,13 @@ def answers_backend(config: CacheConfig, home: Path | None) -> CacheBackend | No
         home: the run's own folder, where the sink has one.
 
     Returns:
-        `None` where the cache is switched off. A SQLite file is the journal of paid answers: an answer is on disk before
-        its call counts as done, and a write that fails ends the run. Memory keeps answers for this process only.
+        `None` where the cache is switched off. A SQLite file is the journal of paid answers: an answer is on disk
+        before its call counts as done, and a write that fails ends the run. Memory keeps answers for this process only.
     """
     if not config.enabled:
         return None
-    path = Path(config.path) if config.path is not None else home / CACHE_FILE if home is not None else None
-    if config.backend == "memory" or path is None:
-        return MemoryBackend(config.max_bytes)
-    return build_journal(config, path)
+    path = _path(config, home)
+    return MemoryBackend(config.max_bytes) if path is None else build_journal(config, path)
 
 
 def answers_cache(config: CacheConfig, backend: CacheBackend | None) -> CacheManager[Answer] | None:

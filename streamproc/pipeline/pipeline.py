@@ -142,10 +142,10 @@ class DataProcessingPipeline:
             _log_start(parts, before)
             ending = await run.execute()
         except ProviderStop as stop:
-            log.error("run.stopped", reason=stop.message, status=stop.status)  # noqa: TRY400 - no trace: it is no bug
+            log.error("run.stopped", reason=stop.message, status=stop.status)
             raise
         except Refused as refusal:
-            log.error("run.refused", reason=str(refusal))  # noqa: TRY400 - no trace: it is no bug
+            log.error("run.refused", reason=str(refusal))
             raise
         finally:
             with anyio.CancelScope(shield=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -53,28 +54,24 @@ class AppendFile:
         """
         known = list(segments)
         self._end = known[-1].stop if known else 0
-        existed = self.path.exists()
-        if not existed and self._end:
-            raise Refused(f"{self.path} is gone, but {self._end} bytes of it are committed. Restore it, or --overwrite")
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        size = os.fstat(self._fd).st_size
-        if size < self._end:
-            raise Refused(f"{self.path} is damaged: it has {size} bytes, {self._end} are committed")
-        for segment in known:
-            if self._digest(segment.start, segment.stop) != segment.digest:
-                raise Refused(
-                    f"{self.path} is damaged: bytes {segment.start} to {segment.stop} are not what was committed. "
-                    "Restore it, or discard it with --overwrite"
-                )
-        if size > self._end:
-            os.ftruncate(self._fd, self._end)
-            os.fsync(self._fd)
-        if not existed:
+        if (damage := damage_of(self.path, known)) is not None:
+            raise Refused(f"{damage}. Restore it, or discard the output with --overwrite")
+        if self.path.exists():
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            if os.fstat(self._fd).st_size > self._end:
+                os.ftruncate(self._fd, self._end)
+                os.fsync(self._fd)
+
+    def create(self) -> None:
+        """Make the file where it is missing, with mode 0600, and its name durable."""
+        if self._fd is None:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             sync_folder(self.path.parent)
 
     def append(self, data: bytes) -> Segment:
         """Write at the end; not durable before `sync`, and not committed before its segment is."""
-        assert self._fd is not None, "open() comes first"
+        self.create()
+        assert self._fd is not None
         start, view = self._end, memoryview(data)
         while view:
             written = os.pwrite(self._fd, view, self._end)
@@ -87,16 +84,31 @@ class AppendFile:
         assert self._fd is not None, "open() comes first"
         _sync(self._fd)
 
-    def _digest(self, start: int, stop: int) -> bytes:
-        assert self._fd is not None, "open() comes first"
-        total = hashlib.blake2b(digest_size=16)
-        while start < stop and (part := os.pread(self._fd, min(READ_BYTES, stop - start), start)):
-            total.update(part)
-            start += len(part)
-        return total.digest()
-
     def close(self) -> None:
         """Close the file. Harmless when called twice."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+def damage_of(path: Path, segments: Sequence[Segment]) -> str | None:
+    """Say in what the committed beginning of a file is not what was committed, or give `None`. Changes nothing."""
+    committed = segments[-1].stop if segments else 0
+    if not path.exists():
+        return f"{path} is gone, but {committed} bytes of it are committed" if committed else None
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < committed:
+            return f"{path} is damaged: it has {size} bytes, {committed} are committed"
+        for segment in segments:
+            if _digest(file, segment.stop - segment.start) != segment.digest:
+                return f"{path} is damaged: bytes {segment.start} to {segment.stop} are not what was committed"
+    return None
+
+
+def _digest(file: BinaryIO, length: int) -> bytes:
+    total = hashlib.blake2b(digest_size=16)
+    while length and (part := file.read(min(READ_BYTES, length))):
+        total.update(part)
+        length -= len(part)
+    return total.digest()

@@ -6,7 +6,7 @@ before it nothing counts, and whatever was appended is cut off at the next openi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from streamproc._sqlite import Connection, Database, transaction
 from streamproc.errors import Refused, StorageFailed
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
 from streamproc.sinks import run_state
-from streamproc.sinks.append_file import AppendFile, Segment
+from streamproc.sinks.append_file import AppendFile, Segment, damage_of
+from streamproc.sinks.audit import Audit, Entry, committed_lines
 from streamproc.sinks.rows import dead_letter, encode
 from streamproc.sinks.run_folder import RunFolder, sync_folder
 from streamproc.sinks.sink import Sink, Tally
@@ -80,6 +81,7 @@ class DurableSink(Sink):
         self._run_id = run_state.run_id(connection)
         for file in self.files():
             file.open(run_state.segments_of(connection, file.name))
+        self.prepare_files()
         return checkpoint if checkpoint != Checkpoint() else None
 
     async def write(self, outcomes: Sequence[Outcome], checkpoint: Checkpoint) -> None:
@@ -111,6 +113,13 @@ class DurableSink(Sink):
     def make_tables(self, connection: Connection) -> None:
         """Make the tables that `insert` needs, inside a transaction."""
 
+    def prepare_files(self) -> None:
+        """Make the files that are there even when nothing is in them."""
+
+    def committed(self, connection: Connection) -> Iterator[Entry]:
+        """Give what is delivered, as it stands in the output: for whoever checks it against the input."""
+        yield from committed_lines(self._dead.path, list(run_state.segments_of(connection, self._dead.name)))
+
     def files(self) -> list[AppendFile]:
         """Give the files that this sink appends to."""
         return [self._dead]
@@ -124,6 +133,29 @@ class DurableSink(Sink):
 
     async def digests(self, positions: Sequence[Position]) -> Sequence[bytes | None]:
         return await self._database.run(lambda connection: run_state.digests(connection, positions))
+
+    async def audit(self, run: RunIdentity) -> Audit:
+        """Read back what is delivered, in place of `open`; nothing is changed.
+
+        Raises:
+            Refused: there is no output, it belongs to other work, or is in use.
+        """
+        if not self._state_path.exists():
+            raise Refused(f"there is nothing to verify: {self._state_path} does not exist")
+        self._folder.acquire()
+        await self._database.open(self._refuse_other_database)
+        return await self._database.run(partial(self._audit, run))
+
+    def _audit(self, run: RunIdentity, connection: Connection) -> Audit:
+        if not run_state.has_begun(connection):
+            raise Refused(f"there is nothing to verify: no run has begun in {self._state_path}")
+        run_state.resume(connection, run)
+        damage = [damage_of(file.path, list(run_state.segments_of(connection, file.name))) for file in self.files()]
+        ((sound,),) = connection.execute("PRAGMA integrity_check(1)")
+        damage.append(None if sound == "ok" else f"{self._state_path} is damaged: {sound}")
+        problems = [problem for problem in damage if problem is not None]
+        entries = [] if problems else list(self.committed(connection))
+        return Audit(problems, entries, run_state.tally(connection))
 
     async def aclose(self) -> None:
         try:

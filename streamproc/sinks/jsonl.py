@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from streamproc._sqlite import Connection
 from streamproc.records import Completed, Failed
+from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment
+from streamproc.sinks.audit import Entry, committed_lines
 from streamproc.sinks.durable import DurableSink, discard
 from streamproc.sinks.rows import encode, output_row
 from streamproc.sinks.sink import SinkConfig
@@ -29,6 +32,13 @@ class JsonlSink(DurableSink):
             segments.append(self._rows.append(b"".join(encode(output_row(outcome)) for outcome in completed)))
             self._rows.sync()
         return segments
+
+    def prepare_files(self) -> None:
+        self._rows.create()
+
+    def committed(self, connection: Connection) -> Iterator[Entry]:
+        yield from super().committed(connection)
+        yield from committed_lines(self.path, list(run_state.segments_of(connection, self._rows.name)))
 
     def files(self) -> list[AppendFile]:
         return [*super().files(), self._rows]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from streamproc._sqlite import Connection
 from streamproc.records import Completed
+from streamproc.sinks.audit import Entry, entry_of
 from streamproc.sinks.durable import DurableSink, discard
 from streamproc.sinks.rows import encode_value, output_row
 from streamproc.sinks.sink import SinkConfig
@@ -37,6 +40,11 @@ class SqliteSink(DurableSink):
 
     def insert(self, connection: Connection, completed: Sequence[Completed]) -> None:
         connection.executemany(_INSERT, [_columns(outcome) for outcome in completed])
+
+    def committed(self, connection: Connection) -> Iterator[Entry]:
+        yield from super().committed(connection)
+        for name, fields in connection.execute("SELECT id, input FROM results"):
+            yield entry_of(name, msgspec.json.decode(fields))
 
 
 def _columns(outcome: Completed) -> tuple[str | int, ...]:

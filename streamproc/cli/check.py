@@ -1,0 +1,64 @@
+"""`streamproc check`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from streamproc.completions import Request
+from streamproc.errors import ConfigError
+from streamproc.llm.openai import body_of
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.task import prompt_task
+from streamproc.records import Row, Unreadable
+from streamproc.sources.source import Source, never_delivered
+
+
+def check_job(job: Path, settings: list[str]) -> None:
+    """Print a job's settings as they resolve, and the first request it would send.
+
+    Raises:
+        ConfigError: something is wrong with it.
+    """
+    config = PipelineConfig.load(job, settings=settings)
+    for name, section in (("source", config.source), ("sink", config.sink)):
+        if section is None:
+            raise ConfigError(f"{name}: is required to run")
+    task = prompt_task(config.llm)
+    tree = msgspec.to_builtins(config)
+    tree["llm"]["base_url"] = config.llm.address
+    _print(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
+    is_set = "set" if os.environ.get(config.llm.api_key_env, "").strip() else "not set"
+    _print(
+        f"\n# {config.llm.api_key_env} is {is_set}; {config.fixed_concurrency} calls at once (fixed in this version)"
+    )
+    assert config.source is not None
+    row = asyncio.run(_first_row(config.source.build()))
+    if row is None:
+        _print("# the input has no records")
+    elif isinstance(row.content, Unreadable):
+        _print(f"# the first record is unreadable and would become a dead letter: {row.content.error.message}")
+    else:
+        _print(f"# the first request, for record {row.content.id!r}:")
+        _print(_shown(task.render(row.content)))
+
+
+async def _first_row(source: Source) -> Row | None:
+    async with source:
+        await source.open(None, never_delivered)
+        return next(iter(await source.read(1)), None)
+
+
+def _shown(request: Request) -> str:
+    body: dict[str, Any] = body_of(request)
+    return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,87 @@
+"""`streamproc run`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+
+from streamproc.cli import exits
+from streamproc.cli.interruptions import Interruptions, listening
+from streamproc.cli.summary import summary_of
+from streamproc.errors import StorageFailed
+from streamproc.observe.logs import LogFormat, LogLevel, configure
+from streamproc.observe.progress import ProgressKind, progress
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.pipeline import DataProcessingPipeline
+from streamproc.pipeline.report import RunReport
+from streamproc.pipeline.run import first_of
+from streamproc.pipeline.supervisor import Watcher
+
+
+class RunOptions(Struct, frozen=True, kw_only=True):
+    """What the command line says about a run, beside the job."""
+
+    settings: list[str]
+    limit: int | None = None
+    overwrite: bool = False
+    summary_json: str | None = None
+    progress: ProgressKind = "auto"
+    log_format: LogFormat = "console"
+    log_level: LogLevel = "info"
+
+
+def run_job(job: Path, options: RunOptions) -> int:
+    """Run a job from its file, and give the exit code."""
+    return asyncio.run(run_config(PipelineConfig.load(job, settings=options.settings), options))
+
+
+async def run_config(config: PipelineConfig, options: RunOptions) -> int:
+    """Run a job, show its progress and its summary, and give the exit code.
+
+    Raises:
+        StreamprocError: the run could not begin, or failed; the summary is shown all the same.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    configure(options.log_format, options.log_level, console, [os.environ.get(config.llm.api_key_env, "").strip()])
+    pipeline = DataProcessingPipeline(config)
+    if options.overwrite and config.sink is not None:
+        config.sink.discard()
+    try:
+        with progress(options.progress, console) as show:
+            return await _run(pipeline, options.limit, show)
+    finally:
+        if pipeline.report is not None:
+            console.out(summary_of(pipeline.report, config), highlight=False)
+            _write_summary(pipeline.report, options.summary_json)
+
+
+async def _run(pipeline: DataProcessingPipeline, limit: int | None, show: Watcher) -> int:
+    try:
+        async with asyncio.TaskGroup() as group:
+            interruptions = Interruptions(pipeline, group)
+            with listening(interruptions):
+                report = await pipeline.run(limit=limit, watchers=[show])
+    except ExceptionGroup as errors:
+        raise first_of(errors) from None
+    if interruptions.first is not None and report.ending == "drained":
+        return exits.INTERRUPTED[interruptions.first]
+    return exits.DEAD_LETTERS if report.dead_letters else exits.COMPLETED
+
+
+def _write_summary(report: RunReport, target: str | None) -> None:
+    if target is None:
+        return
+    text = msgspec.json.format(msgspec.json.encode(report.as_dict()), indent=2).decode() + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageFailed(f"--summary-json {target}: {error.strerror}") from error

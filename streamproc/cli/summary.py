@@ -1,0 +1,39 @@
+"""The last words of a run: what was done, and where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.report import RunReport
+from streamproc.sinks.durable import dead_letters_path
+
+
+def summary_of(report: RunReport, config: PipelineConfig) -> str:
+    """Put a report into a few lines."""
+    output = getattr(config.sink, "path", None)
+    if report.ending == "finished" and report.records == 0 and report.delivered_before:
+        lines = [f"nothing left to do: all {report.delivered_before} records were delivered by earlier runs"]
+    else:
+        lines = _figures(report)
+    if output is not None:
+        lines.append(f"  output        {output}")
+        if report.dead_letters:
+            lines.append(f"  dead letters  {report.dead_letters} in {dead_letters_path(Path(output))}")
+    if report.ending != "finished":
+        lines.append("  not finished: the same command continues")
+    return "\n".join(lines)
+
+
+def _figures(report: RunReport) -> list[str]:
+    earlier = f", {report.delivered_before} by earlier runs" if report.delivered_before else ""
+    return [
+        f"{report.records} records in {report.elapsed_seconds:.1f} s ({report.records_per_second:.0f}/s){earlier}",
+        f"  completed     {report.completed}",
+        f"  failed        {report.failed}",
+        f"  cache hits    {report.cache_hits}, and {report.coalesced} shared a call under way",
+        f"  model calls   {report.model_calls}, of these {report.retries} retries",
+        f"  tokens        {report.prompt_tokens} sent, {report.completion_tokens} received",
+        f"  at once       {report.peak_concurrency} calls at most",
+        f"  memory        {report.peak_memory_bytes / 1e6:.0f} MB at most",
+    ]

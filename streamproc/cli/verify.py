@@ -1,0 +1,27 @@
+"""`streamproc verify`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from streamproc.cli import exits
+from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.verification import verify
+
+
+def verify_job(job: Path, settings: list[str]) -> int:
+    """Print what the verification found, and give the exit code: 0 proven, 1 proven so far but unfinished, 3 not."""
+    result = asyncio.run(verify(PipelineConfig.load(job, settings=settings)))
+    for problem in result.problems:
+        sys.stdout.write(f"PROBLEM: {problem}\n")
+    sys.stdout.write(
+        f"{result.records} records of input: {result.completed} completed, {result.dead_letters} dead letters, "
+        f"{result.remaining} without an outcome yet\n"
+    )
+    if result.problems:
+        sys.stdout.write("NOT VERIFIED\n")
+        return exits.REFUSED
+    sys.stdout.write("verified: each of those ended exactly once, and output and state agree\n")
+    return exits.DEAD_LETTERS if result.remaining else exits.COMPLETED

@@ -1,0 +1,1 @@
+"""Tools for tests, of ours and of plug-in authors."""
