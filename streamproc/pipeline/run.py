@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,6 +102,7 @@ class Run:
             requests_per_minute=config.llm.requests_per_minute,
             tokens_per_minute=config.llm.tokens_per_minute,
         )
+        self._ends: list[Inbox[Any] | Outbox[Any]] = []
         self._stages = self._wire(parts)
         self._supervisor = Supervisor(self.meter, watchers)
 
@@ -121,6 +123,7 @@ class Run:
         delivery: Batcher[Outcome] = Batcher(outcomes, SINK_BATCH, SINK_LINGER_SECONDS)
         due: Feed[Outcome] = InOrder(delivery, self._ledger) if parts.ordered else delivery
         policy = RetryPolicy(config.llm.max_attempts, config.llm.ambiguous_retries)
+        self._ends += [records, calls, outcomes, to_lookup, to_model, to_sink, lookup_to_sink, model_to_sink]
         self._measure([records, calls, outcomes])
         return [
             Stage("source", feed, TokenPool(1), SourceHandler(to_lookup, to_sink, meter), [to_lookup, to_sink]),
@@ -180,6 +183,9 @@ class Run:
                 supervisor.cancel()
         except BaseExceptionGroup as errors:
             raise first_of(errors) from errors
+        finally:
+            for end in self._ends:
+                end.close()
         self._supervisor.tick()
         if isinstance(self.halt.cause, ProviderStop):
             raise self.halt.cause
@@ -206,9 +212,9 @@ class Run:
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """Give the one error of a group that says best what happened: ours before others."""
     leaves: list[BaseException] = []
-    groups: list[BaseExceptionGroup[BaseException]] = [errors]
+    groups: deque[BaseExceptionGroup[BaseException]] = deque([errors])
     while groups:
-        for error in groups.pop().exceptions:
+        for error in groups.popleft().exceptions:
             if isinstance(error, BaseExceptionGroup):
                 groups.append(error)
             else:

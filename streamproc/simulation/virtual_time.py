@@ -68,6 +68,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        """Join the default executor's threads, in real time."""
+        self._jumping.threads_at_work += 1
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self._jumping.threads_at_work -= 1
+
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self._jumping.threads_at_work -= 1
 

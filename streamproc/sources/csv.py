@@ -21,10 +21,6 @@ MAX_CSV_ROW_BYTES = 1 << 20
 csv.field_size_limit(MAX_CSV_ROW_BYTES)
 
 
-class _Unclosed(Exception):
-    """A quoted field has no end, or none within reach."""
-
-
 class CsvParser:
     """Split a file into rows, each of one line or, inside quotes, several.
 
@@ -76,17 +72,35 @@ class CsvParser:
                 size = line.oversize or len(line.raw)
                 yield RawRow(line.number, line.raw[:1000], f"{size} bytes, more than a row may have")
                 continue
-            taken = [line]
-            try:
-                while self._is_open(taken):
-                    taken.append(self._further(taken, pending, lines))
-            except _Unclosed:
+            taken, is_whole = self._with_continuation(line, pending, lines)
+            if not is_whole:
                 pending.extendleft(reversed(taken[1:]))
                 yield RawRow(line.number, line.raw.rstrip(b"\r"), "a quoted field has no closing quote")
                 continue
             raw = b"\n".join(part.raw for part in taken).rstrip(b"\r")
             if raw.strip(b" \t"):
                 yield RawRow(line.number, raw)
+
+    def _with_continuation(self, line: Line, pending: deque[Line], lines: Iterator[Line]) -> tuple[list[Line], bool]:
+        """Take the lines that an open quote reaches over; tell whether it was closed within reach."""
+        taken, size = [line], len(line.raw)
+        while self._is_open(taken):
+            further = pending.popleft() if pending else next(lines, None)
+            if further is None:
+                return taken, False
+            taken.append(further)
+            size += len(further.raw)
+            if further.oversize or size > MAX_CSV_ROW_BYTES:
+                return taken, False
+        return taken, len(taken) == 1 or self._is_one_row(taken)
+
+    def _is_one_row(self, taken: list[Line]) -> bool:
+        """Tell whether several lines parse as a row; if not, a stray quote has joined what does not belong together."""
+        try:
+            next(csv.reader([_text(taken)], delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return False
+        return True
 
     def _is_open(self, taken: list[Line]) -> bool:
         """Tell whether the lines so far end inside quotes, as the csv module sees it."""
@@ -96,23 +110,16 @@ class CsvParser:
             return False
         if sum(line.raw.count(b'"') for line in taken) % 2 == 0:
             return False
-        text = b"\n".join(line.raw for line in taken).decode("utf-8", "surrogateescape")
-        reader = csv.reader([text, ""], delimiter=self._delimiter)
+        reader = csv.reader([_text(taken), ""], delimiter=self._delimiter)
         try:
             next(reader)
         except csv.Error:
             return False
         return reader.line_num > 1  # it asked for more
 
-    @staticmethod
-    def _further(taken: list[Line], pending: deque[Line], lines: Iterator[Line]) -> Line:
-        line = pending.popleft() if pending else next(lines, None)
-        if line is None:
-            raise _Unclosed
-        if line.oversize or sum(len(part.raw) for part in taken) + len(line.raw) > MAX_CSV_ROW_BYTES:
-            pending.appendleft(line)
-            raise _Unclosed
-        return line
+
+def _text(lines: list[Line]) -> str:
+    return b"\n".join(line.raw for line in lines).decode("utf-8", "surrogateescape")
 
 
 class CsvSource(FileSource):
