@@ -116,6 +116,38 @@ class LRUCache(MutableMapping[K, V]):
                 self._expirations += 1
         return self._expirations - before
 
+    def pop(self, key: K, *default: Any) -> Any:
+        """Remove a key and give its value, or `default` where there is none. Counts neither as hit nor as miss.
+
+        Raises:
+            KeyError: the key is not there, and no default is given.
+        """
+        entry = self._live(key)
+        if entry is not None:
+            self._drop(key)
+            return entry.value
+        if default:
+            return default[0]
+        raise KeyError(key)
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove the least recently used entry that lives, and give its key and value.
+
+        Raises:
+            KeyError: the cache is empty.
+        """
+        self.expire()
+        key = next(iter(self._entries), None)
+        if key is None:
+            raise KeyError("the cache is empty")
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self._entries.clear()
+        self._deadlines.clear()
+        self._bytes = 0
+
     @property
     def currsize(self) -> int:
         """Entries held, those whose time is over included until they are noticed."""

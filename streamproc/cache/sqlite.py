@@ -37,7 +37,7 @@ CREATE TRIGGER IF NOT EXISTS entry_changed AFTER UPDATE ON entries BEGIN
 """
 _PUT = """
 INSERT INTO entries (key, value, size, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
-  value = excluded.value, size = excluded.size, expires_at = excluded.expires_at
+  id = (SELECT max(id) + 1 FROM entries), value = excluded.value, size = excluded.size, expires_at = excluded.expires_at
 """
 _GET = """
 SELECT key, value FROM entries WHERE key IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?)
@@ -67,6 +67,7 @@ class SqliteBackend(CacheBackend):
         self._lock = threading.Lock()  # between the event loop, which fills a group, and the thread, which takes it
         self._group: dict[str, tuple[bytes, float | None]] = {}
         self._flush: asyncio.Future[None] | None = None
+        self._evictions = 0
         self._metrics = CacheMetrics()
 
     async def open(self) -> None:
@@ -86,7 +87,17 @@ class SqliteBackend(CacheBackend):
 
     async def _open(self) -> None:
         await self._database.open()
-        self._metrics = await self._database.run(_prepare)
+        await self._database.run(self._prepare)
+
+    def _prepare(self, connection: Connection) -> None:
+        with transaction(connection):
+            connection.execute(_SCHEMA)
+        self._read_totals(connection)
+
+    def _read_totals(self, connection: Connection) -> None:
+        ((held, entries),) = connection.execute("SELECT bytes, entries FROM totals")
+        peak = max(held, self._metrics.peak_bytes)
+        self._metrics = CacheMetrics(entries=entries, current_bytes=held, peak_bytes=peak, evictions=self._evictions)
 
     def _move_aside(self) -> Path:
         number = 1
@@ -128,8 +139,8 @@ class SqliteBackend(CacheBackend):
         rows = [(k, v, len(v) + ROW_OVERHEAD_BYTES, at) for k, (v, at) in group.items()]
         with transaction(connection):
             connection.executemany(_PUT, rows)
-            evicted = self._make_room(connection)
-        self._metrics = _read_totals(connection, self._metrics.evictions + evicted)
+            self._evictions += self._make_room(connection)
+        self._read_totals(connection)
 
     def _make_room(self, connection: Connection) -> int:
         ((held,),) = connection.execute("SELECT bytes FROM totals")
@@ -142,8 +153,9 @@ class SqliteBackend(CacheBackend):
         before = connection.total_changes()
         connection.execute(
             "DELETE FROM entries WHERE id IN (SELECT id FROM"
-            " (SELECT id, sum(size) OVER (ORDER BY id) - size AS older FROM entries) WHERE older < ?)",
-            (surplus,),
+            " (SELECT id, sum(size) OVER (ORDER BY id) - size AS older FROM entries) WHERE older < ?)"
+            " AND (id < (SELECT max(id) FROM entries) OR size > ?)",  # the newest stays if it can
+            (surplus, self._max_bytes),
         )
         return (connection.total_changes() - before) // 2  # each row's trigger counts as a change too
 
@@ -153,6 +165,7 @@ class SqliteBackend(CacheBackend):
         def delete(connection: Connection) -> None:
             with transaction(connection):
                 connection.execute("DELETE FROM entries WHERE key IN (SELECT value FROM json_each(?))", (asked,))
+            self._read_totals(connection)
 
         await self._database.run(delete)
 
@@ -161,6 +174,7 @@ class SqliteBackend(CacheBackend):
             with transaction(connection):
                 connection.execute("DELETE FROM entries")
             connection.execute("VACUUM")
+            self._read_totals(connection)
 
         await self._database.run(clear)
 
@@ -172,6 +186,7 @@ class SqliteBackend(CacheBackend):
             with transaction(connection):
                 ((over,),) = connection.execute("SELECT count(*) FROM entries WHERE expires_at <= ?", (now,))
                 connection.execute("DELETE FROM entries WHERE expires_at <= ?", (now,))
+            self._read_totals(connection)
             return int(over)
 
         return await self._database.run(prune)
@@ -181,14 +196,3 @@ class SqliteBackend(CacheBackend):
 
     async def aclose(self) -> None:
         await self._database.aclose()
-
-
-def _prepare(connection: Connection) -> CacheMetrics:
-    with transaction(connection):
-        connection.execute(_SCHEMA)
-    return _read_totals(connection, 0)
-
-
-def _read_totals(connection: Connection, evictions: int) -> CacheMetrics:
-    ((held, entries),) = connection.execute("SELECT bytes, entries FROM totals")
-    return CacheMetrics(entries=entries, current_bytes=held, evictions=evictions)

@@ -1,0 +1,282 @@
+"""All back ends agree, and the manager believes nothing that it cannot check."""
+
+import asyncio
+import stat
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamproc.cache.backend import CacheBackend
+from streamproc.cache.config import CacheConfig
+from streamproc.cache.envelope import seal, unseal
+from streamproc.cache.fail_open import ReadsFailOpen, WritesFailOpen
+from streamproc.cache.manager import CacheManager
+from streamproc.cache.memory import MemoryBackend
+from streamproc.cache.sqlite import ROW_OVERHEAD_BYTES, SqliteBackend
+from streamproc.cache.tiered import TieredBackend
+from streamproc.completions import Usage
+from streamproc.errors import CacheUnavailable, ConfigError, StorageFailed
+
+Make = Callable[[Path], CacheBackend]
+MAKERS: dict[str, Make] = {
+    "memory": lambda _: MemoryBackend(10**6),
+    "sqlite": lambda path: SqliteBackend(path / "c.db", 10**6),
+    "tiered": lambda path: TieredBackend(MemoryBackend(2000), SqliteBackend(path / "c.db", 10**6)),
+    "fail open": lambda path: WritesFailOpen(ReadsFailOpen(SqliteBackend(path / "c.db", 10**6))),
+}
+names = st.sampled_from(["a", "b", "c", "", "ä", "x" * 200])
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.dictionaries(names, st.binary(max_size=20), max_size=4)),
+        st.tuples(st.just("get"), st.lists(names, max_size=6)),
+        st.tuples(st.just("delete"), st.lists(names, max_size=3)),
+        st.tuples(st.just("clear"), st.none()),
+    ),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@settings(max_examples=25)
+@given(script=operations)
+def test_a_back_end_is_a_dict(
+    tmp_path_factory: pytest.TempPathFactory, name: str, script: list[tuple[str, Any]]
+) -> None:
+    """Within its bounds a back end gives back what was put, in the order that was asked, duplicates included."""
+
+    async def main() -> None:
+        model: dict[str, bytes] = {}
+        async with MAKERS[name](tmp_path_factory.mktemp("cache")) as backend:
+            for operation, argument in script:
+                if operation == "put":
+                    await backend.put_many(argument, ttl=1000)
+                    model.update(argument)
+                elif operation == "get":
+                    assert await backend.get_many(argument) == [model.get(key) for key in argument]
+                elif operation == "delete":
+                    await backend.delete_many(argument)
+                    for key in argument:
+                        model.pop(key, None)
+                else:
+                    await backend.clear()
+                    model.clear()
+            if name != "tiered":
+                assert backend.metrics().entries == len(model)
+            await backend.aclose()
+            await backend.aclose()
+
+    asyncio.run(main())
+
+
+def in_sqlite(path: Path, work: Callable[[SqliteBackend], Awaitable[None]], **options: Any) -> None:
+    async def main() -> None:
+        async with SqliteBackend(path, **{"max_bytes": 10**6, **options}) as backend:
+            await work(backend)
+
+    asyncio.run(main())
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 300)), max_size=60), st.integers(500, 5000))
+def test_the_file_stays_within_its_bound(
+    tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[int, int]], most: int
+) -> None:
+    """After every write the counted bytes are the sum of the entries and within the bound; the newest survives."""
+
+    async def work(backend: SqliteBackend) -> None:
+        for key, size in puts:
+            await backend.put_many({str(key): b"x" * size}, ttl=None)
+            metrics = backend.metrics()
+            assert metrics.current_bytes <= most
+            found = await backend.get_many([str(n) for n in range(31)])
+            held = [len(value) + ROW_OVERHEAD_BYTES for value in found if value is not None]
+            assert (sum(held), len(held)) == (metrics.current_bytes, metrics.entries)
+            assert found[key] is not None
+
+    in_sqlite(tmp_path_factory.mktemp("bound") / "c.db", work, max_bytes=most)
+
+
+def test_answers_outlive_the_process_until_their_time_is_over(tmp_path: Path) -> None:
+    """Another opening finds what was put, not what has expired; prune removes that."""
+    now = 1000.0
+
+    async def put(backend: SqliteBackend) -> None:
+        await backend.put_many({"short": b"1"}, ttl=10)
+        await backend.put_many({"long": b"2"}, ttl=None)
+
+    async def get(backend: SqliteBackend) -> None:
+        assert await backend.get_many(["long", "short"]) == [b"2", None]
+        assert await backend.prune() == 1
+        assert await backend.prune() == 0
+
+    in_sqlite(tmp_path / "c.db", put, wall=lambda: now)
+    in_sqlite(tmp_path / "c.db", get, wall=lambda: now + 10)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_two_processes_share_a_file(tmp_path: Path) -> None:
+    """What one writes the other reads, and the count of bytes holds for both."""
+
+    async def main() -> None:
+        path = tmp_path / "c.db"
+        async with SqliteBackend(path, 10**6) as one, SqliteBackend(path, 10**6) as two:
+            await asyncio.gather(*(side.put_many({f"{n}": b"v"}, ttl=None) for n in range(40) for side in (one, two)))
+            assert await two.get_many(["3", "39"]) == [b"v", b"v"]
+            await one.put_many({"last": b"v"}, ttl=None)
+            assert one.metrics().entries == 41
+
+    asyncio.run(main())
+
+
+def test_many_writers_go_into_few_transactions(tmp_path: Path) -> None:
+    """Writes that come while another is made durable share the next flush, and each returns only once it is durable."""
+    commits: list[int] = []
+
+    class Counting(SqliteBackend):
+        def _write_group(self, connection: Any) -> None:
+            commits.append(len(self._group))
+            super()._write_group(connection)
+
+    async def main() -> None:
+        async with Counting(tmp_path / "c.db", 10**6) as backend:
+
+            async def one(n: int) -> None:
+                await backend.put_many({str(n): b"v"}, ttl=None)
+                assert await backend.get_many([str(n)]) == [b"v"]
+
+            await asyncio.gather(*(one(n) for n in range(200)))
+
+    asyncio.run(main())
+    assert sum(commits) == 200
+    assert len(commits) < 20
+
+
+def test_a_cancelled_writer_harms_nobody(tmp_path: Path) -> None:
+    """Cancelling one who waits for a flush neither loses the others' writes nor its own."""
+
+    async def work(backend: SqliteBackend) -> None:
+        tasks = [asyncio.ensure_future(backend.put_many({str(n): b"v"}, ttl=None)) for n in range(5)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await backend.get_many([str(n) for n in range(5)]) == [b"v"] * 5
+
+    in_sqlite(tmp_path / "c.db", work)
+
+
+def test_a_damaged_file_is_moved_aside_and_never_deleted(tmp_path: Path) -> None:
+    """What was paid for is kept for whoever can still read it, and the run goes on with an empty cache."""
+    path = tmp_path / "c.db"
+    for number in (1, 2):
+        path.write_bytes(b"certainly not SQLite " * 300)
+
+        async def work(backend: SqliteBackend) -> None:
+            assert await backend.get_many(["a"]) == [None]
+            await backend.put_many({"a": b"1"}, ttl=None)
+
+        in_sqlite(path, work)
+        assert (tmp_path / f"c.db.damaged-{number}").read_bytes().startswith(b"certainly")
+
+
+class Broken(CacheBackend):
+    """Fails whatever it is asked."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        raise CacheUnavailable("down")
+
+    async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
+        raise StorageFailed("full")
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        raise CacheUnavailable("down")
+
+    async def clear(self) -> None:
+        raise CacheUnavailable("down")
+
+    def metrics(self) -> Any:
+        from streamproc.cache.metrics import CacheMetrics
+
+        return CacheMetrics()
+
+
+def test_a_failing_cache_is_a_forgetful_one_only_where_that_was_asked() -> None:
+    """Lookups that fail are misses and counted; a write that fails raises unless writes may fail, too."""
+
+    async def main() -> None:
+        reads = ReadsFailOpen(Broken())
+        assert await reads.get_many(["a", "b"]) == [None, None]
+        with pytest.raises(StorageFailed):
+            await reads.put_many({"a": b""}, ttl=None)
+        both = WritesFailOpen(ReadsFailOpen(Broken()))
+        await both.put_many({"a": b""}, ttl=None)
+        assert await both.get_many(["a"]) == [None]
+        assert both.metrics().errors == 2
+
+    asyncio.run(main())
+
+
+payloads = st.binary(max_size=50)
+
+
+@given(names, payloads, st.floats(0, 1e6), st.data())
+def test_any_doubt_is_a_miss(key: str, payload: bytes, expires: float, data: st.DataObject) -> None:
+    """A sealed value is read back under its key while it lives; a changed bit, another key or late hour, never."""
+    sealed = seal(key, payload, expires)
+    assert unseal(key, sealed, expires - 1) == payload
+    assert unseal(key, sealed, expires) is None
+    assert unseal(key + "'", sealed, expires - 1) is None
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    changed = bytearray(sealed)
+    changed[bit // 8] ^= 1 << bit % 8
+    if (
+        not 8 * 17 <= bit < 8 * 25
+    ):  # the deadline itself is not covered: it can only make a value live longer or shorter
+        assert unseal(key, bytes(changed), expires - 1) is None
+    assert unseal(key, data.draw(st.binary(max_size=80)), 0.0) is None
+    assert unseal(key, sealed[: data.draw(st.integers(0, len(sealed) - 1))], expires - 1) is None
+
+
+def test_the_manager_gives_typed_values_in_order() -> None:
+    """Hits and misses come in the order of the keys; a value of another type is a miss; figures add up."""
+
+    async def main() -> None:
+        backend = MemoryBackend(10**6)
+        now = 50.0
+        async with CacheManager(CacheConfig(ttl_hours=1), backend, Usage, wall=lambda: now) as cache:
+            await cache.set_many({"a": Usage(1, 2), "b": Usage(3, 4)})
+            assert await cache.get_many(["b", "x", "a", "b"]) == [Usage(3, 4), None, Usage(1, 2), Usage(3, 4)]
+            metrics = cache.metrics()
+            assert (metrics.hits, metrics.misses, metrics.entries) == (3, 1, 2)
+            assert (metrics.hit_ratio, metrics.miss_ratio) == (0.75, 0.25)
+            await cache.delete("a")
+            assert await cache.get("a") is None
+            other = CacheManager(CacheConfig(), backend, list[int], wall=lambda: now)
+            assert await other.get("b") is None
+            now += 3600
+            assert await cache.get("b") is None
+            await cache.clear()
+            assert cache.metrics().entries == 0
+
+    asyncio.run(main())
+
+
+def test_the_default_manager_needs_no_file(tmp_path: Path) -> None:
+    """Without a back end the configuration makes one; sqlite needs a path."""
+
+    async def main() -> None:
+        async with CacheManager[Any](CacheConfig()) as cache:
+            await cache.set("k", {"plain": [1, None, "x"]})
+            assert await cache.get("k") == {"plain": [1, None, "x"]}
+        async with CacheManager[Any](CacheConfig(backend="sqlite", path=str(tmp_path / "c.db"))) as kept:
+            await kept.set("k", 1)
+        async with CacheManager[Any](CacheConfig(backend="sqlite", path=str(tmp_path / "c.db"))) as again:
+            assert await again.get("k") == 1
+
+    asyncio.run(main())
+    with pytest.raises(ConfigError, match="needs a path"):
+        CacheManager(CacheConfig(backend="sqlite"))
+    assert [path.name for path in tmp_path.iterdir()] == ["c.db"]

@@ -1,0 +1,251 @@
+"""The endpoint: pace, deadlines that survive stalls, and what errors amount to."""
+
+import time
+from collections.abc import Callable
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamproc.completions import Completion, Message, Request, Usage
+from streamproc.errors import (
+    Ambiguous,
+    BadAnswer,
+    NotSent,
+    ProviderError,
+    ProviderStop,
+    RateLimited,
+    RejectedRequest,
+    Unavailable,
+)
+from streamproc.flow.halt import Drain, Halt
+from streamproc.flow.meter import Meter
+from streamproc.llm.deadlines import Deadlines
+from streamproc.llm.endpoint import Endpoint
+from streamproc.llm.health import Health
+from streamproc.simulation.virtual_time import run_virtual
+
+REQUEST = Request(deployment="d", model="m", messages=(Message("user", "x" * 40),), parameters={"max_tokens": 10})
+GOOD = Completion(text="t", model="m", finish_reason="stop", usage=Usage(10, 5))
+
+
+class Scripted:
+    """Answers with what a function gives for the n-th call, after `seconds`."""
+
+    def __init__(self, script: Callable[[int], ProviderError | None], seconds: float = 0.0) -> None:
+        self.script = script
+        self.seconds = seconds
+        self.sent_at: list[float] = []
+
+    async def complete(self, request: Request) -> Completion:
+        self.sent_at.append(anyio.current_time())
+        number = len(self.sent_at)
+        await anyio.sleep(self.seconds)
+        error = self.script(number)
+        if error is not None:
+            raise error
+        return GOOD
+
+
+def endpoint(completer: Scripted, **options: float) -> tuple[Endpoint, Halt]:
+    halt = Halt()
+    health = Health(options.pop("unreachable_seconds", 300), 3600, anyio.current_time)
+    timeout = options.pop("timeout_seconds", 100)
+    meter = Meter(anyio.current_time)
+    return Endpoint(completer, health, meter, halt, timeout_seconds=timeout, **options), halt
+
+
+@pytest.mark.parametrize("seconds", [1.0, 30.0, 120.0])
+def test_an_attempt_ends_at_its_deadline(seconds: float) -> None:
+    """A hung server costs the timeout and at most an eighth or a quarter second more, and counts as perhaps paid."""
+
+    async def main() -> float:
+        asked, _ = endpoint(Scripted(lambda _: None, 10_000), timeout_seconds=seconds)
+        with pytest.raises(Ambiguous, match="no answer within"):
+            await asked.complete(REQUEST)
+        return anyio.current_time()
+
+    assert seconds <= run_virtual(main()) <= seconds + 0.5
+
+
+def test_a_stall_of_this_process_discards_no_answer() -> None:
+    """Answers that wait while the event loop is blocked longer than the timeout are read, not timed out."""
+
+    async def main() -> int:
+        asked, _ = endpoint(Scripted(lambda _: None, 0.05), timeout_seconds=0.2)
+        answered = 0
+
+        async def one() -> None:
+            nonlocal answered
+            await asked.complete(REQUEST)
+            answered += 1
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(one)
+            await anyio.sleep(0.01)
+            time.sleep(0.6)  # noqa: ASYNC251 - the stall itself
+        return answered
+
+    assert anyio.run(main) == 20
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=20), st.floats(0.5, 50))
+def test_deadlines_hold_for_each_attempt(starts: list[float], seconds: float) -> None:
+    """Each attempt gets its whole time, wherever the common timer stands when it begins."""
+
+    async def main() -> None:
+        deadlines = Deadlines(seconds)
+
+        async def one(start: float) -> None:
+            await anyio.sleep(start)
+            began = anyio.current_time()
+            scope = deadlines.start()
+            with scope:
+                await anyio.sleep_forever()
+            lasted = anyio.current_time() - began
+            assert seconds - 1e-6 <= lasted + 0.25 + 1e-6
+            assert lasted <= seconds + 0.5
+
+        async with anyio.create_task_group() as group:
+            for start in starts:
+                group.start_soon(one, start)
+
+    run_virtual(main())
+
+
+def test_a_pause_is_for_everybody_and_is_not_undercut() -> None:
+    """After a 429 with Retry-After no request of the endpoint is sent before that time."""
+    completer = Scripted(lambda number: RateLimited("slow", retry_after=30.0) if number == 1 else None)
+
+    async def main() -> None:
+        asked, _ = endpoint(completer)
+        with pytest.raises(RateLimited):
+            await asked.complete(REQUEST)
+
+        async def one() -> None:
+            await asked.turn(REQUEST)
+            await asked.complete(REQUEST)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(one)
+
+    run_virtual(main())
+    assert completer.sent_at == [0.0] + [30.0] * 5
+
+
+def test_a_configured_rate_is_kept() -> None:
+    """`requests_per_minute` and `tokens_per_minute` bound what is sent; unused reservations are returned."""
+    by_requests = Scripted(lambda _: None)
+    by_tokens = Scripted(lambda _: None)
+
+    async def main(completer: Scripted, **rates: float) -> float:
+        asked, _ = endpoint(completer, **rates)
+        for _ in range(31):
+            await asked.turn(REQUEST)
+            await asked.complete(REQUEST)
+        return anyio.current_time()
+
+    assert run_virtual(main(by_requests, requests_per_minute=60)) == pytest.approx(30, abs=0.1)
+    assert run_virtual(main(by_tokens, tokens_per_minute=60 * 15)) == pytest.approx(31, abs=3)  # 15 tokens each
+
+
+def test_a_halt_ends_the_wait_for_a_turn() -> None:
+    """Whoever waits for the pace or a pause wakes when the run is asked to end."""
+
+    async def main() -> float:
+        asked, halt = endpoint(Scripted(lambda _: RateLimited("slow", retry_after=3000.0)))
+        with pytest.raises(RateLimited):
+            await asked.complete(REQUEST)
+        async with anyio.create_task_group() as group:
+            group.start_soon(asked.turn, REQUEST)
+            await anyio.sleep(2)
+            halt.request(Drain.REQUESTED)
+        return anyio.current_time()
+
+    assert run_virtual(main()) == 2
+
+
+def test_aborting_ends_attempts_now() -> None:
+    """`abort` ends what is under way, as if its time were over."""
+
+    async def main() -> float:
+        asked, _ = endpoint(Scripted(lambda _: None, 10_000))
+
+        async def one() -> None:
+            with pytest.raises(Ambiguous):
+                await asked.complete(REQUEST)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            await anyio.sleep(1)
+            asked.abort()
+        return anyio.current_time()
+
+    assert run_virtual(main()) == 1
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def health(clock: Clock) -> Health:
+    return Health(300, 3600, clock)
+
+
+def test_twenty_rejections_without_a_success_are_the_jobs_fault() -> None:
+    """The twentieth rejected row of a run without success stops it; after one success none does."""
+    judged = health(Clock())
+    errors = [judged.judge(RejectedRequest("no", status=400), 0) for _ in range(20)]
+    assert [type(error) for error in errors] == [RejectedRequest] * 19 + [ProviderStop]
+    judged = health(Clock())
+    judged.succeeded()
+    assert all(isinstance(judged.judge(RejectedRequest("no"), 0), RejectedRequest) for _ in range(50))
+
+
+def test_mostly_bad_answers_stop_the_run() -> None:
+    """More than half of the last twenty answers that are none: a captive portal, or a wrong address."""
+    judged = health(Clock())
+    for _ in range(9):
+        judged.succeeded()
+    errors = [judged.judge(BadAnswer("html"), 0) for _ in range(11)]
+    assert [type(error) for error in errors] == [BadAnswer] * 10 + [ProviderStop]
+
+
+def test_an_endpoint_that_cannot_be_reached_stops_the_run_after_a_while() -> None:
+    """Connections that fail for `unreachable_seconds` without a break stop the run; any answer begins anew."""
+    clock = Clock()
+    judged = health(clock)
+    for clock.now in (0, 100, 299):
+        assert isinstance(judged.judge(NotSent("refused"), clock.now), NotSent)
+    judged.judge(Unavailable("503"), clock.now)
+    for clock.now in (299, 598):
+        assert isinstance(judged.judge(NotSent("refused"), clock.now), NotSent)
+    clock.now = 599
+    assert isinstance(judged.judge(NotSent("refused"), clock.now), ProviderStop)
+
+
+def test_a_key_that_worked_is_probed_once() -> None:
+    """A first 401 stops at once; after a success it is tried once more a second later, then stops."""
+    clock = Clock()
+    judged = health(clock)
+    refused = ProviderStop("key", status=401)
+    assert judged.judge(refused, 0) is refused
+    judged = health(clock)
+    judged.succeeded()
+    clock.now = 10.0
+    for started in (8.0, 9.0, 10.0):  # all under way when the key went bad
+        assert isinstance(judged.judge(refused, started), Unavailable)
+    clock.now = 11.5
+    assert judged.judge(refused, 11.0) is refused
+
+
+def test_a_wait_beyond_every_measure_stops_the_run() -> None:
+    """A provider that asks to wait for thirty years is not waited for."""
+    assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=1e9), 0), ProviderStop)
+    assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=3600), 0), RateLimited)
