@@ -67,7 +67,6 @@ class DataProcessingPipeline:
         self._last: Snapshot | None = None
         self._children: asyncio.TaskGroup | None = None
         self._stream: OutcomeStream | None = None
-        self._streaming: asyncio.Task[None] | None = None
 
     async def run(self, *, limit: int | None = None, watchers: Sequence[Watcher] = ()) -> RunReport:
         """Work through the source until its end, or until `drain` is called.
@@ -106,15 +105,16 @@ class DataProcessingPipeline:
         """
         if self._children is None:
             raise StreamprocError("stream() works inside `async with pipeline:`")
-        stream = OutcomeStream()
-        earlier = self._end_stream()
+        earlier, stream = self._stream, OutcomeStream()
+        if earlier is not None:
+            earlier.cancel()
+        stream.work = self._children.create_task(self._feed(MemorySource(records), stream, earlier))
         self._stream = stream
-        self._streaming = self._children.create_task(self._feed(MemorySource(records), stream, earlier))
         return stream
 
-    async def _feed(self, source: Source, stream: OutcomeStream, earlier: asyncio.Task[None] | None) -> None:
+    async def _feed(self, source: Source, stream: OutcomeStream, earlier: OutcomeStream | None) -> None:
         if earlier is not None:
-            await asyncio.wait([earlier])
+            await earlier.aclose()
         try:
             await self._execute(source, stream.sink, self._task, None, ())
         except StreamprocError as error:
@@ -221,15 +221,6 @@ class DataProcessingPipeline:
         if self._run is not None:
             self._run.abort()
 
-    def _end_stream(self) -> asyncio.Task[None] | None:
-        """Cancel the work behind the current stream, and give the task that then ends."""
-        task, self._streaming = self._streaming, None
-        if self._stream is not None:
-            self._stream.close()
-        if task is not None:
-            task.cancel()
-        return task
-
     async def __aenter__(self) -> Self:
         self._children = asyncio.TaskGroup()
         await self._children.__aenter__()
@@ -239,9 +230,13 @@ class DataProcessingPipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         children, self._children = self._children, None
-        self._end_stream()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()
         if children is not None:
             await children.__aexit__(kind, error, trace)
+        if stream is not None:
+            await stream.aclose()
 
 
 def _log_start(parts: Parts, before: Tally) -> None:
