@@ -52,8 +52,8 @@ def run_demo(folder: Path, overwrite: bool, progress: ProgressKind) -> int:
     code = asyncio.run(_run(job, RunOptions(settings=[], overwrite=overwrite, progress=progress)))
     _say(
         "\nThat was simulated. The same job against a real endpoint:\n"
-        f"  OPENAI_BASE_URL=https://api.openai.com/v1 OPENAI_API_KEY=... streamproc run {job} "
-        f"--output {folder / 'real.jsonl'}"
+        "  OPENAI_BASE_URL=https://api.openai.com/v1 OPENAI_API_KEY=... \\\n"
+        f"  {sys.argv[0]} run {job} --output {folder / 'real.jsonl'}"
     )
     return code
 
