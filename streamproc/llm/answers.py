@@ -23,6 +23,8 @@ from streamproc.llm.errors import error_for
 MAX_TOKENS = 1_000_000_000
 """A count above this is no count."""
 
+_NO_ERROR = b"null"
+
 
 class _Message(Struct, frozen=True):
     content: str | list[Any] | None = None
@@ -33,7 +35,7 @@ class _Message(Struct, frozen=True):
 class _Choice(Struct, frozen=True):
     message: _Message
     finish_reason: Any = None
-    error: Raw = Raw(b"null")
+    error: Raw = Raw(_NO_ERROR)
 
 
 class _Answer(Struct, frozen=True):
@@ -77,9 +79,10 @@ def completion_from(body: bytes) -> Completion:
     if not answer.choices:
         raise BadAnswer("The endpoint answered with a chat completion without choices.", status=200)
     # OpenRouter: the provider behind it failed in the middle of its answer.
-    broken = b'{"error":' + bytes(answer.choices[0].error) + b"}"
-    if read_error(broken).declared:
-        raise error_for(200, {}, broken)
+    if (reason := bytes(answer.choices[0].error)) != _NO_ERROR:
+        broken = b'{"error":' + reason + b"}"
+        if read_error(broken).declared:
+            raise error_for(200, {}, broken)
     return _completion(answer)
 
 
