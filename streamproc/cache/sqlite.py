@@ -1,7 +1,7 @@
 """A cache in a SQLite file: it outlives the process, and several processes may share it.
 
-Writes that come while another is being made durable go together into the next transaction (group commit), so that full
-durability costs one flush for many answers.
+Writes that come within a short linger, or while others are being made durable, go together into one transaction (group
+commit), so that full durability costs one flush for many answers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from streamproc.cache.backend import CacheBackend
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.errors import CacheUnavailable, Refused, StorageFailed
 from streamproc.flow.clock import Clock
+
+GROUP_LINGER_SECONDS = 0.002
+"""How long a first write waits for others: a flush costs as much as fifty rows, and a call takes far longer."""
 
 LOW_WATER = 0.9
 """How full the cache is left, of its bound, when it had to make room."""
@@ -47,6 +50,18 @@ ROW_OVERHEAD_BYTES = 160
 """What an entry takes in the file beside its value: key, index, counters (measured, keys of 64 characters)."""
 
 
+class _Flush:
+    """A group's way to the disk: over when `done` is set, kept unless there is an `error`."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self.error: BaseException | None = None
+
+    def end(self, work: asyncio.Future[None]) -> None:
+        self.error = work.exception()
+        self.done.set()
+
+
 class SqliteBackend(CacheBackend):
     """Keep entries in a file, the oldest making room for the newest.
 
@@ -66,7 +81,8 @@ class SqliteBackend(CacheBackend):
         self._database = Database(path)
         self._lock = threading.Lock()  # between the event loop, which fills a group, and the thread, which takes it
         self._group: dict[str, tuple[bytes, float | None]] = {}
-        self._flush: asyncio.Future[None] | None = None
+        self._flush: _Flush | None = None  # of the group that is being filled
+        self._linger: asyncio.TimerHandle | None = None
         self._evictions = 0
         self._metrics = CacheMetrics()
 
@@ -128,9 +144,17 @@ class SqliteBackend(CacheBackend):
         with self._lock:
             self._group.update({key: (value, expires_at) for key, value in items.items()})
             if self._flush is None:
-                self._flush = self._database.submit(self._write_group)
+                self._flush = _Flush()
+                self._linger = asyncio.get_running_loop().call_later(GROUP_LINGER_SECONDS, self._submit_group)
             flush = self._flush
-        await asyncio.shield(flush)
+        await flush.done.wait()
+        if flush.error is not None:
+            raise flush.error
+
+    def _submit_group(self) -> None:
+        self._linger, flush = None, self._flush
+        assert flush is not None, "a group that lingers has not been taken"
+        self._database.submit(self._write_group).add_done_callback(flush.end)
 
     def _write_group(self, connection: Connection) -> None:
         with self._lock:
@@ -195,4 +219,7 @@ class SqliteBackend(CacheBackend):
         return self._metrics
 
     async def aclose(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._submit_group()
         await self._database.aclose()
