@@ -6,6 +6,7 @@ A format adds only how bytes become rows: `Parser`.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,6 +22,10 @@ from streamproc.sources.source import DigestsOf, Source, changed, digest
 
 BLOCK_ROWS = 1000
 BUCKETS = 256
+AHEAD_ROWS = 256
+"""Most rows read ahead of what is asked: going to the thread and back costs as much as fifty rows."""
+AHEAD_BYTES = 1 << 20
+"""Read no further ahead once the rows hold so many bytes."""
 
 
 class RawRow(Struct, frozen=True):
@@ -68,6 +73,7 @@ class FileSource(Source):
         self._file: LineFile | None = None
         self._parser: Parser | None = None
         self._rows: Iterator[tuple[int, RawRow]] = iter(())
+        self._ahead: deque[Row] = deque()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -103,7 +109,19 @@ class FileSource(Source):
                     raise changed(f"{self.path.name} line {row.line}: record {first + offset}", was, now)
 
     async def read(self, limit: int) -> Sequence[Row]:
-        return await self._thread.run(lambda: [self._row(*item) for item in islice(self._rows, limit)])
+        if not self._ahead:
+            self._ahead.extend(await self._thread.run(self._read_ahead))
+        return [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
+
+    def _read_ahead(self) -> list[Row]:
+        rows: list[Row] = []
+        held = 0
+        for ordinal, raw in islice(self._rows, AHEAD_ROWS):
+            rows.append(self._row(ordinal, raw))
+            held += len(raw.raw)
+            if held >= AHEAD_BYTES:
+                break
+        return rows
 
     def _row(self, ordinal: int, raw: RawRow) -> Row:
         mark = digest(raw.raw)
