@@ -36,7 +36,10 @@ class Outbox(Generic[T]):
         if batch:
             self._count.records += len(batch)
             try:
-                await self._stream.send(batch)
+                try:
+                    self._stream.send_nowait(batch)  # send() gives way to others even where there is room
+                except anyio.WouldBlock:
+                    await self._stream.send(batch)
             except BaseException:
                 self._count.records -= len(batch)
                 raise

@@ -40,7 +40,8 @@ from streamproc.sinks.sink import Sink
 from streamproc.sources.source import Source
 
 CHANNEL_BATCHES = 4
-"""Batches that wait between two stages; what bounds memory is the ledger's capacity."""
+"""Batches that wait before the lookup and the model. What bounds memory is the ledger; as many outcomes as it holds may
+wait for the sink, so that calls which end while it writes go on at once."""
 SINK_BATCH = 1000
 SINK_LINGER_SECONDS = 0.02
 """How long a first outcome waits for company: a commit costs three flushes however many rows it holds."""
@@ -114,7 +115,7 @@ class Run:
         to_sink: Outbox[Outcome]
         to_lookup, records = open_channel("records", CHANNEL_BATCHES)
         to_model, calls = open_channel("calls", CHANNEL_BATCHES)
-        to_sink, outcomes = open_channel("outcomes", CHANNEL_BATCHES)
+        to_sink, outcomes = open_channel("outcomes", self._ledger.capacity)
         lookup_to_sink, model_to_sink = to_sink.clone(), to_sink.clone()
         flights: Flights[Envelope] = Flights()
         landing = Landing(parts.task, flights, meter)
