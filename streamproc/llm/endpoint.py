@@ -55,13 +55,14 @@ class Endpoint:
 
     async def turn(self, request: Request) -> None:
         """Wait until this request may be sent, or a halt is requested."""
-        now = anyio.current_time()
-        wait = self._requests.reserve(1, now) if self._requests else 0.0
-        if self._tokens:
-            wait = max(wait, self._tokens.reserve(estimated_tokens(request), now))
-        if wait:
-            await self._halt.sleep(wait)
-        while not self._halt.requested and (pause := self._resume_at - anyio.current_time()) > 0:
+        if self._requests or self._tokens:
+            now = anyio.current_time()
+            wait = self._requests.reserve(1, now) if self._requests else 0.0
+            if self._tokens:
+                wait = max(wait, self._tokens.reserve(estimated_tokens(request), now))
+            if wait:
+                await self._halt.sleep(wait)
+        while self._resume_at and not self._halt.requested and (pause := self._resume_at - anyio.current_time()) > 0:
             await self._halt.sleep(pause)
 
     async def complete(self, request: Request) -> Completion:

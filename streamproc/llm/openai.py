@@ -116,7 +116,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         raise BadAnswer(f"an answer of {response.content_length} bytes; at most {MAX_ANSWER_BYTES} are read")
     parts: list[bytes] = []
     size = 0
-    async for part in response.content.iter_any():
+    while part := await response.content.readany():  # empty at the end
         size += len(part)
         if size > MAX_ANSWER_BYTES:
             raise BadAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
