@@ -64,7 +64,7 @@ class Request(Struct, frozen=True, kw_only=True):
         return hashlib.blake2b(_canonical.encode(fields), digest_size=32).hexdigest()
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """What a completion cost, in text tokens as the provider counts them; 0 where it did not say."""
 
     prompt_tokens: int = 0

@@ -51,7 +51,7 @@ class Unreadable(Struct, frozen=True):
     error: RecordError
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """What a source reads: a mark, the digest of the row's raw bytes, and the record or its unreadable stand-in."""
 
     position: Position
@@ -59,7 +59,7 @@ class Row(Struct, frozen=True):
     content: Record | Unreadable
 
 
-class Envelope(Struct, frozen=True):
+class Envelope(Struct, frozen=True, gc=False):
     """A record on its way.
 
     Attributes:

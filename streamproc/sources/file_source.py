@@ -28,7 +28,7 @@ AHEAD_BYTES = 1 << 20
 """Read no further ahead once the rows hold so many bytes."""
 
 
-class RawRow(Struct, frozen=True):
+class RawRow(Struct, frozen=True, gc=False):
     """A row as bytes.
 
     Attributes:

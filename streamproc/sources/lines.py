@@ -16,7 +16,7 @@ MAX_ROW_BYTES = 16 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """One line.
 
     Attributes:
