@@ -14,7 +14,7 @@ FINGERPRINT_VERSION = 1
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One turn of a conversation.
 
     Attributes:
@@ -26,7 +26,7 @@ class Message(Struct, frozen=True):
     content: str | list[dict[str, Any]]
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, kw_only=True, gc=False):
     """One question to a model, whole: two requests with the same fields ask for the same thing.
 
     Attributes:
@@ -71,7 +71,7 @@ class Usage(Struct, frozen=True, gc=False):
     completion_tokens: int = 0
 
 
-class Completion(Struct, frozen=True, kw_only=True):
+class Completion(Struct, frozen=True, kw_only=True, gc=False):
     """A model's answer, as it is kept and handed to `Task.parse`.
 
     Attributes:

@@ -14,7 +14,7 @@ from streamproc.pipeline.task import Call, Task
 from streamproc.records import Completed, Envelope, Failed, Outcome, RecordError
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, gc=False):
     """What the cache keeps of a paid call.
 
     Attributes:
