@@ -22,13 +22,24 @@ Tree = dict[str, Any]
 class _StrictLoader(yaml.SafeLoader):
     """Plain data only, and no key twice."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make a value. PyYAML's own constructors let any exception through, such as `KeyError` for `!!bool maybe`."""
+        try:
+            return super().construct_object(node, deep)
+        except ConfigError:
+            raise
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+            raise ConfigError(f"line {line}: is no {kind}, got {node.value!r:.100}; quote it to mean text") from error
+
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> Tree:
-    loader.flatten_mapping(node)
     tree: Tree = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
+        if key_node.tag == "tag:yaml.org,2002:merge":  # a few lines of them can make billions of keys
+            raise ConfigError(f"line {line}: merge keys (<<) are not supported; write the keys out")
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
             raise ConfigError(f"line {line}: keys must be text, got {key!r}")
         if key in tree:
@@ -37,7 +48,23 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> Tree:
     return tree
 
 
+def _text(loader: _StrictLoader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    if not _is_unicode(text):
+        raise ConfigError(f"line {node.start_mark.line + 1}: {text!r:.100} holds half of a surrogate pair")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_StrictLoader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 def read_job(path: Path, environ: Mapping[str, str] = os.environ) -> Tree:
@@ -139,6 +166,8 @@ class _Interpolation:
                 raise ConfigError(
                     f"{path}: the environment variable {name} is not set; ${{{name}:-default}} allows that"
                 )
+            if not _is_unicode(found):
+                raise ConfigError(f"{path}: the environment variable {name} is not UTF-8")
             return found
 
         return _REFERENCE.sub(replaced, text)
