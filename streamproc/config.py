@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -63,6 +64,16 @@ def decode(tree: Mapping[str, Any], kind: type[C], at: str = "") -> C:
             prefix = _join(at, path["path"] or "") if path else at
             raise ConfigError(_join(prefix, str(error.__cause__))) from None
         raise ConfigError(_explain(str(error), tree, at, kind)) from None
+
+
+def check_path(name: str, path: str) -> None:
+    """Refuse what can be no file's path.
+
+    Raises:
+        ConfigError: with the field's name first.
+    """
+    if not Path(path).name or "\0" in path:
+        raise ConfigError(f"{name}: must be the path of a file, got {path!r}")
 
 
 def _join(*parts: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streamproc._sqlite import Connection
+from streamproc.config import check_path
 from streamproc.records import Completed, Failed
 from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment
@@ -52,6 +53,9 @@ class JsonlSinkConfig(SinkConfig, frozen=True, kw_only=True):
     """
 
     path: str
+
+    def check(self) -> None:
+        check_path("path", self.path)
 
     def build(self) -> JsonlSink:
         """Make the sink."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from streamproc._sqlite import Connection
+from streamproc.config import check_path
 from streamproc.records import Completed
 from streamproc.sinks.audit import Entry, entry_of
 from streamproc.sinks.durable import DurableSink, discard
@@ -75,6 +76,9 @@ class SqliteSinkConfig(SinkConfig, frozen=True, kw_only=True):
     """
 
     path: str
+
+    def check(self) -> None:
+        check_path("path", self.path)
 
     def build(self) -> SqliteSink:
         """Make the sink."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamproc.config import check_path
 from streamproc.sources.file_source import FileSource, RawRow
 from streamproc.sources.lines import LineFile
 from streamproc.sources.source import SourceConfig
@@ -61,6 +62,9 @@ class JsonlSourceConfig(SourceConfig, frozen=True, kw_only=True):
 
     path: str
     id_field: str | None = None
+
+    def check(self) -> None:
+        check_path("path", self.path)
 
     def build(self) -> JsonlSource:
         """Make the source."""
