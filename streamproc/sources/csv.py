@@ -6,10 +6,8 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
-from msgspec import Meta
-
+from streamproc.config import check_path
 from streamproc.errors import ConfigError
 from streamproc.sources.file_source import FileSource, RawRow
 from streamproc.sources.lines import Line, LineFile
@@ -147,7 +145,12 @@ class CsvSourceConfig(SourceConfig, frozen=True, kw_only=True):
 
     path: str
     id_field: str | None = None
-    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
+    delimiter: str = ","
+
+    def check(self) -> None:
+        check_path("path", self.path)
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
+            raise ConfigError(f"delimiter: must be one character, no quote and no line break, got {self.delimiter!r}")
 
     def build(self) -> CsvSource:
         """Make the source."""
