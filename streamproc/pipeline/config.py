@@ -17,6 +17,8 @@ from streamproc.errors import ConfigError
 from streamproc.job_files import Tree, assign, parse_yaml, read_job
 from streamproc.llm.config import LlmConfig
 from streamproc.pipeline.plugins import find
+from streamproc.sinks.durable import dead_letters_path
+from streamproc.sinks.run_folder import RunFolder
 from streamproc.sinks.sink import SinkConfig
 from streamproc.sources.source import SourceConfig
 
@@ -126,6 +128,17 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     concurrency: ConcurrencyConfig = ConcurrencyConfig()
     sink: SinkConfig | None = None
     drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
+
+    def check(self) -> None:
+        source, sink = getattr(self.source, "path", None), getattr(self.sink, "path", None)
+        if isinstance(source, str) and isinstance(sink, str):
+            output = Path(sink)
+            for owned in (output, dead_letters_path(output), RunFolder(output).path):
+                if Path(source).resolve().is_relative_to(owned.resolve()):
+                    raise ConfigError(
+                        f"sink.path: must not be where the input lies, got {sink!r} with source.path {source!r}; "
+                        "--overwrite would delete it"
+                    )
 
     @classmethod
     def load(cls, path: str | Path, *, settings: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Self:
