@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from streamproc._sqlite import Connection, Database, transaction
-from streamproc.errors import Refused, StorageFailed
+from streamproc.errors import ConfigError, Refused, StorageFailed
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
 from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment, damage_of
@@ -48,8 +48,7 @@ class DurableSink(Sink):
         return self._folder.path
 
     async def open(self, run: RunIdentity) -> Checkpoint | None:
-        if not self.path.parent.is_dir():
-            raise Refused(f"the folder of sink.path does not exist: {self.path.parent}")
+        _check_place(self.path)
         self._folder.acquire()
         self._refuse_foreign()
         await self._database.open(self._refuse_other_database)
@@ -166,13 +165,22 @@ class DurableSink(Sink):
             self._folder.release()
 
 
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"sink.path: must name a file, got the folder {str(path)!r}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"sink.path: the folder of {str(path)!r} does not exist; make it first")
+
+
 def discard(path: Path, state: Path | None = None) -> None:
     """Remove an output, its dead letters and its state; keep the answers that were paid for.
 
     Raises:
+        ConfigError: it is a folder, or in none.
         Refused: it is in use.
         StorageFailed: it cannot be removed.
     """
+    _check_place(path)
     folder = RunFolder(path)
     folder.acquire()
     try:
