@@ -97,7 +97,7 @@ def check(job: Job, settings: Settings = None, input: Input = None, output: Outp
     with errors_as_exits():
         from streamproc.cli.check import check_job
 
-        check_job(job, with_paths(settings, input, output))
+        raise SystemExit(check_job(job, with_paths(settings, input, output)))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from streamproc.cli import exits
 from streamproc.completions import Request
 from streamproc.errors import ConfigError
 from streamproc.llm.openai import body_of
@@ -20,8 +21,11 @@ from streamproc.records import Row, Unreadable
 from streamproc.sources.source import Source, never_delivered
 
 
-def check_job(job: Path, settings: list[str]) -> None:
+def check_job(job: Path, settings: list[str]) -> int:
     """Print a job's settings as they resolve, and the first request it would send.
+
+    Returns:
+        The exit code: that of dead letters if the first record would become one.
 
     Raises:
         ConfigError: something is wrong with it.
@@ -42,11 +46,17 @@ def check_job(job: Path, settings: list[str]) -> None:
     row = asyncio.run(_first_row(config.source.build()))
     if row is None:
         _print("# the input has no records")
-    elif isinstance(row.content, Unreadable):
-        _print(f"# the first record is unreadable and would become a dead letter: {row.content.error.message}")
-    else:
-        _print(f"# the first request, for record {row.content.id!r}:")
-        _print(_shown(task.render(row.content)))
+        return exits.COMPLETED
+    try:
+        if isinstance(row.content, Unreadable):
+            raise ValueError(row.content.error.message)
+        shown = _shown(task.render(row.content))
+    except ValueError as error:
+        _print(f"# the first record would become a dead letter: {error}")
+        return exits.DEAD_LETTERS
+    _print(f"# the first request, for record {row.content.id!r}:")
+    _print(shown)
+    return exits.COMPLETED
 
 
 async def _first_row(source: Source) -> Row | None:
