@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 msgspec.convert(value, field.type, strict=True)
             except msgspec.ValidationError as error:
                 raise ConfigError(_explain(str(error), {field.encode_name: value}, field.encode_name, None)) from None
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{field.encode_name}: must be a finite number, got {value}")
         self.check()
 
     def check(self) -> None:

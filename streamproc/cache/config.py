@@ -27,8 +27,8 @@ class CacheConfig(Config, frozen=True, kw_only=True):
     enabled: bool = True
     backend: Literal["memory", "sqlite"] | None = None
     path: str | None = None
-    ttl_hours: Annotated[float, Meta(gt=0)] = 24.0
-    max_size_mb: Annotated[float, Meta(gt=0)] = 100.0
+    ttl_hours: Annotated[float, Meta(gt=0, le=1e6)] = 24.0
+    max_size_mb: Annotated[float, Meta(gt=0, le=1e9)] = 100.0
 
     def check(self) -> None:
         if self.path is not None and self.backend == "memory":
