@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,8 +14,10 @@ from msgspec import Meta
 from streamproc.completions import Message, Request
 from streamproc.config import Config
 from streamproc.errors import ConfigError
+from streamproc.llm.redaction import redact
 
 OPENAI_URL = "https://api.openai.com/v1"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = frozenset({"model", "messages", "stream", "n"})
 
 
@@ -42,7 +45,7 @@ class LlmConfig(Config, frozen=True, kw_only=True):
 
     base_url: str | None = None
     deployment: str | None = None
-    api_key_env: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
+    api_key_env: str = "OPENAI_API_KEY"
     endpoint: Literal["chat_completions"] = "chat_completions"
     model: Annotated[str, Meta(min_length=1)]
     system_prompt: str | None = None
@@ -57,6 +60,11 @@ class LlmConfig(Config, frozen=True, kw_only=True):
     ca_file: str | None = None
 
     def check(self) -> None:
+        if not _VARIABLE.fullmatch(self.api_key_env) or redact(self.api_key_env) != self.api_key_env:
+            raise ConfigError(
+                "api_key_env: must be the NAME of an environment variable such as OPENAI_API_KEY; "
+                "what stands there is not shown, it may be the key itself"
+            )
         if self.base_url is not None:
             check_base_url(self.base_url)
         for name in sorted(RESERVED & self.parameters.keys()):
