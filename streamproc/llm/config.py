@@ -73,8 +73,18 @@ class LlmConfig(Config, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The endpoint's address: `base_url`, else OPENAI_BASE_URL from the environment, else OpenAI's own."""
-        return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        """The endpoint's address: `base_url`, else OPENAI_BASE_URL from the environment, else OpenAI's own.
+
+        Raises:
+            ConfigError: OPENAI_BASE_URL is no address.
+        """
+        if self.base_url is not None:
+            return self.base_url
+        found = os.environ.get("OPENAI_BASE_URL")
+        if not found:
+            return OPENAI_URL
+        check_base_url(found, "OPENAI_BASE_URL")
+        return found
 
     def request(self, prompt: str) -> Request:
         """Give the request for a prompt, with the model, the system prompt and the parameters."""
@@ -89,21 +99,25 @@ class LlmConfig(Config, frozen=True, kw_only=True):
         )
 
 
-def check_base_url(url: str) -> None:
+def check_base_url(url: str, name: str = "base_url") -> None:
     """Refuse what is no address of an endpoint.
+
+    Args:
+        url: the address.
+        name: where it comes from.
 
     Raises:
         ConfigError: with the rule.
     """
+    if "@" in url or "?" in url:  # not shown: it may hold a password
+        raise ConfigError(f"{name}: must hold no user, password or query; put the NAME of a variable in api_key_env")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"base_url: must be an http or https address such as https://host/v1, got {url!r}")
-    if parts.username or parts.password or parts.query:
-        raise ConfigError("base_url: must hold no user, password or query; put the NAME of a variable in api_key_env")
+        raise ConfigError(f"{name}: must be an http or https address such as https://host/v1, got {url!r}")
 
 
 def _refuse_odd_values(path: str, value: Any) -> None:
