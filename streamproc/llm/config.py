@@ -123,6 +123,10 @@ def check_base_url(url: str, name: str = "base_url") -> None:
 def _refuse_odd_values(path: str, value: Any) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{path}: must be a finite number, got {value}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ConfigError(f"{path}: must be a number of at most 64 bits, got {value!r:.100}")
+    if value is not None and not isinstance(value, str | int | float | dict | list):
+        raise ConfigError(f"{path}: must be what JSON can hold, got {value!r:.100}; quote it to send text")
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, child in children:
         _refuse_odd_values(f"{path}.{name}", child)
