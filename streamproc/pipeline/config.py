@@ -153,15 +153,23 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
             ConfigError: with the path of the setting, its value and the rule.
         """
         tree = read_job(Path(path), environ)
+        origins: dict[str, str] = {}
         for name, place in SETTINGS.items():
             if (value := environ.get(f"STREAMPROC_{name}")) is not None:
                 _assign_text(tree, place, value, f"STREAMPROC_{name}")
+                origins[place] = f"STREAMPROC_{name}"
         for setting in settings:
             place, equals, value = setting.partition("=")
             if not equals:
                 raise ConfigError(f"--set {setting}: must be section.key=value")
             _assign_text(tree, place.strip(), value, f"--set {setting}")
-        return cls.from_tree(tree)
+            origins[place.strip()] = "--set"
+        try:
+            return cls.from_tree(tree)
+        except ConfigError as error:
+            if (origin := origins.get(str(error).partition(": ")[0])) is None:
+                raise
+            raise ConfigError(f"{error} (from {origin})") from error
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:
@@ -235,6 +243,10 @@ def _plugin(name: str, value: Any) -> Config | None:
 
 def _assign_text(tree: Tree, place: str, text: str, origin: str) -> None:
     try:
-        assign(tree, place, parse_yaml(text))
+        value = parse_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}; the value is YAML, put quotes inside it to mean text") from error
+    try:
+        assign(tree, place, value)
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error}") from error
