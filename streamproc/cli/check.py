@@ -47,16 +47,20 @@ def check_job(job: Path, settings: list[str]) -> int:
     if row is None:
         _print("# the input has no records")
         return exits.COMPLETED
+    if isinstance(row.content, Unreadable):
+        return _dead_letter(row.content.error.message)
     try:
-        if isinstance(row.content, Unreadable):
-            raise ValueError(row.content.error.message)
         shown = _shown(task.render(row.content))
     except ValueError as error:
-        _print(f"# the first record would become a dead letter: {error}")
-        return exits.DEAD_LETTERS
+        return _dead_letter(str(error))
     _print(f"# the first request, for record {row.content.id!r}:")
     _print(shown)
     return exits.COMPLETED
+
+
+def _dead_letter(reason: str) -> int:
+    _print(f"# the first record would become a dead letter: {reason}")
+    return exits.DEAD_LETTERS
 
 
 async def _first_row(source: Source) -> Row | None:
