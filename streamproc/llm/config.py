@@ -125,8 +125,8 @@ def _refuse_odd_values(path: str, value: Any) -> None:
         raise ConfigError(f"{path}: must be a finite number, got {value}")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise ConfigError(f"{path}: must be a number of at most 64 bits, got {value!r:.100}")
-    if value is not None and not isinstance(value, str | int | float | dict | list):
+    if value is not None and not isinstance(value, str | int | float | dict | list | tuple):
         raise ConfigError(f"{path}: must be what JSON can hold, got {value!r:.100}; quote it to send text")
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     for name, child in children:
         _refuse_odd_values(f"{path}.{name}", child)
