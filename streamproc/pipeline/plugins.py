@@ -34,6 +34,8 @@ def find(group: str, name: object) -> type[Config]:
     theirs = {point.name: point for point in entry_points(group=f"streamproc.{group}")}
     if not isinstance(name, str) or name not in ours.keys() | theirs.keys():
         known = ", ".join(sorted(ours.keys() | theirs.keys()))
+        if name is None:
+            raise ConfigError(f"{group[:-1]}.type: is required; one of {known}")
         raise ConfigError(f"{group[:-1]}.type: must be one of {known}, got {name!r}")
     if name in ours:
         module, _, attribute = ours[name].partition(":")
