@@ -14,7 +14,7 @@ from rich.console import Console
 from streamproc.cli import exits
 from streamproc.cli.interruptions import Interruptions, listening
 from streamproc.cli.summary import summary_of
-from streamproc.errors import StorageFailed
+from streamproc.errors import ConfigError, StorageFailed
 from streamproc.observe.logs import LogFormat, LogLevel, configure
 from streamproc.observe.progress import ProgressKind, progress
 from streamproc.pipeline.config import PipelineConfig
@@ -38,7 +38,9 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
 def run_job(job: Path, options: RunOptions) -> int:
     """Run a job from its file, and give the exit code."""
-    return asyncio.run(run_config(PipelineConfig.load(job, settings=options.settings), options))
+    config = PipelineConfig.load(job, settings=options.settings)
+    _refuse_unwritable(options.summary_json)
+    return asyncio.run(run_config(config, options))
 
 
 async def run_config(config: PipelineConfig, options: RunOptions) -> int:
@@ -72,6 +74,16 @@ async def _run(pipeline: DataProcessingPipeline, limit: int | None, show: Watche
     if interruptions.first is not None and report.ending == "drained":
         return exits.INTERRUPTED[interruptions.first]
     return exits.DEAD_LETTERS if report.dead_letters else exits.COMPLETED
+
+
+def _refuse_unwritable(target: str | None) -> None:
+    """Find out before anything is paid; leaves an empty file where there was none."""
+    if target is None or target == "-":
+        return
+    try:
+        Path(target).open("a").close()
+    except OSError as error:
+        raise ConfigError(f"--summary-json {target}: cannot be written: {error.strerror}") from error
 
 
 def _write_summary(report: RunReport, target: str | None) -> None:
