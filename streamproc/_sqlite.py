@@ -44,7 +44,9 @@ def _mapped(path: Path) -> Iterator[None]:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise Refused(f"{path} is damaged or is no SQLite database: {error}. Restore it, or move it away") from error
-    except (apsw.Error, OSError) as error:
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror or error}") from error
+    except apsw.Error as error:
         raise StorageFailed(f"{path}: {error}") from error
 
 
