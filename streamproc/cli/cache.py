@@ -47,7 +47,8 @@ def _with_cache(job: Path, settings: list[str], work: Callable[[SqliteBackend], 
     config = PipelineConfig.load(job, settings=settings)
     path = cache_path(config)
     if path is None:
-        raise ConfigError(f"cache.backend: {config.cache.backend!r} leaves nothing behind to look at")
+        keeps = "enabled: false" if not config.cache.enabled else "backend: memory"
+        raise ConfigError(f"cache: {{{keeps}}} leaves nothing behind to look at; backend sqlite does")
     if not path.exists():
         sys.stdout.write(f"{path}: no answers yet\n")
         return
@@ -56,4 +57,6 @@ def _with_cache(job: Path, settings: list[str], work: Callable[[SqliteBackend], 
         async with SqliteBackend(path, config.cache.max_bytes) as cache:
             return await work(cache)
 
+    if path.is_dir():
+        raise ConfigError(f"cache.path: must name a file, got the folder {str(path)!r}")
     sys.stdout.write(f"{path}: {asyncio.run(opened())}\n")
