@@ -76,7 +76,7 @@ def run(
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Run a job, or continue it where it stopped."""
-    with errors_as_exits():
+    with errors_as_exits(log_format.value):
         from streamproc.cli.run import RunOptions, run_job
 
         options = RunOptions(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
+
+LogFormat = Literal["console", "json"]
 
 COMPLETED = 0
 DEAD_LETTERS = 1
@@ -18,13 +22,19 @@ INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @contextmanager
-def errors_as_exits() -> Iterator[None]:
-    """End the process with a sentence and an exit code for every error of ours. Bugs keep their traceback."""
+def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
+    """End the process with a sentence and an exit code for every error of ours. Bugs keep their traceback.
+
+    Args:
+        form: how the sentence is given: plain, or as a line of the JSON log.
+    """
     try:
         yield
     except StreamprocError as error:
-        print(f"streamproc: {error}", file=sys.stderr)  # noqa: T201 - this is the command
-        raise SystemExit(code_of(error)) from None
+        code = code_of(error)
+        line = json.dumps({"event": "command.failed", "level": "error", "exit_code": code, "reason": str(error)})
+        print(line if form == "json" else f"streamproc: {error}", file=sys.stderr)  # noqa: T201 - this is the command
+        raise SystemExit(code) from None
 
 
 def code_of(error: StreamprocError) -> int:

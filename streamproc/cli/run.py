@@ -49,17 +49,19 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     Raises:
         StreamprocError: the run could not begin, or failed; the summary is shown all the same.
     """
+    as_json = options.log_format == "json"  # then standard error holds nothing else
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     configure(options.log_format, options.log_level, console, [os.environ.get(config.llm.api_key_env, "").strip()])
     pipeline = DataProcessingPipeline(config)
     if options.overwrite and config.sink is not None:
         config.sink.discard()
     try:
-        with progress(options.progress, console) as show:
+        with progress("none" if as_json and options.progress == "auto" else options.progress, console) as show:
             return await _run(pipeline, options.limit, show)
     finally:
         if pipeline.report is not None:
-            console.out(summary_of(pipeline.report, config), highlight=False)
+            if not as_json:
+                console.out(summary_of(pipeline.report, config), highlight=False)
             _write_summary(pipeline.report, options.summary_json)
 
 
