@@ -12,7 +12,6 @@ from streamproc.cli.exits import errors_as_exits
 
 app = typer.Typer(
     name="streamproc",
-    help="Send thousands to millions of records through a language model, each exactly once.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,6 +56,23 @@ Output = Annotated[Optional[str], typer.Option("--output", metavar="PATH", help=
 ProgressOption = Annotated[Progress, typer.Option("--progress", help="How progress is shown.")]
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How log lines look.")]
 LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="The least that is logged.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"streamproc {version('streamproc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def streamproc(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Send thousands to millions of records through a language model, each exactly once."""
 
 
 @app.command()
