@@ -16,6 +16,7 @@ from streamproc.completions import Request
 from streamproc.errors import ConfigError
 from streamproc.llm.openai import body_of
 from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.plugins import name_of
 from streamproc.pipeline.task import prompt_task
 from streamproc.records import Row, Unreadable
 from streamproc.sources.source import Source, never_delivered
@@ -31,11 +32,12 @@ def check_job(job: Path, settings: list[str]) -> int:
         ConfigError: something is wrong with it.
     """
     config = PipelineConfig.load(job, settings=settings)
+    task = prompt_task(config.llm)
+    tree = msgspec.to_builtins(config)
     for name, section in (("source", config.source), ("sink", config.sink)):
         if section is None:
             raise ConfigError(f"{name}: is required to run")
-    task = prompt_task(config.llm)
-    tree = msgspec.to_builtins(config)
+        tree[name] = {"type": name_of(f"{name}s", section), **tree[name]}
     tree["llm"]["base_url"] = config.llm.address
     _print(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
     is_set = "set" if os.environ.get(config.llm.api_key_env, "").strip() else "not set"

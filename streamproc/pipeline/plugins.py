@@ -20,6 +20,13 @@ OURS = {
 }
 
 
+def name_of(group: str, section: Config) -> str | None:
+    """Give the `type:` that makes such a section, or `None` for one that no job file can ask for."""
+    theirs = {point.name: point.value for point in entry_points(group=f"streamproc.{group}")}
+    place = f"{type(section).__module__}:{type(section).__qualname__}"
+    return next((name for name, value in (OURS[group] | theirs).items() if value == place), None)
+
+
 def find(group: str, name: object) -> type[Config]:
     """Give the config class of a plug-in.
 
