@@ -34,7 +34,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for field in msgspec.structs.fields(type(self)):
             value = getattr(self, field.name)
-            if isinstance(value, Config):
+            if sections := _sections(field.type):
+                if not isinstance(value, sections):
+                    names = " or ".join(kind.__name__ for kind in sections)
+                    raise ConfigError(f"{field.encode_name}: must be {names}, got {value!r:.100}")
                 continue
             try:
                 msgspec.convert(value, field.type, strict=True)
@@ -46,6 +49,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """Check what no single field can show. Raise `ConfigError` with the field's name first."""
+
+
+def _sections(declared: Any) -> tuple[type, ...]:
+    """Give the classes that a field of sections takes, `NoneType` included; none for any other field."""
+    kinds = tuple(kind for kind in get_args(declared) or (declared,) if isinstance(kind, type))
+    return kinds if any(issubclass(kind, Config) for kind in kinds) else ()
 
 
 def decode(tree: Mapping[str, Any], kind: type[C], at: str = "") -> C:
