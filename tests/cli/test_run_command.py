@@ -13,7 +13,7 @@ import pytest
 
 JOB = """\
 source: {{type: jsonl, path: in.jsonl, id_field: id}}
-llm: {{base_url: "{url}", deployment: simulated, model: m, prompt: "Say {{{{ text }}}}", parameters: {{max_tokens: 50}}}}
+llm: {{base_url: "{url}", deployment: s, model: m, prompt: "Say {{{{ text }}}}", parameters: {{max_tokens: 50}}}}
 sink: {{type: {sink}, path: out.{sink}}}
 """
 SUMMARY_KEYS = frozenset(
