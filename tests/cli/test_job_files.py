@@ -98,7 +98,9 @@ def test_plain_data_comes_back_as_it_was_written(tree):
     assert parse_yaml(yaml.safe_dump(tree, allow_unicode=True)) == tree
 
 
-@given(TEXTS)
+@given(TEXTS | st.lists(st.sampled_from(["$", "{", "}", "${", "NAME", ":-"])).map("".join))
+@example("${NAME}")
+@example("$${NAME}")
 def test_every_text_can_be_written_without_a_reference(text):
     """With `$${` for `${` every text stands for itself."""
     assert read(yaml.safe_dump({"a": [text.replace("${", "$${")]})) == {"a": [text]}
@@ -179,7 +181,9 @@ def test_a_path_with_an_empty_step_is_refused(path):
         assign({}, path, 1)
 
 
-@given(st.integers(1, 50), st.integers(1, 400))
+@given(st.integers(1, 100), st.integers(1, 400))
+@example(100, 98)  # 10000 values
+@example(99, 99)  # one more
 def test_aliases_cannot_make_a_file_large(lines, width):
     """A file whose aliases expand to more than 10000 values is refused, however few its lines; any other is read."""
     text = f"x: &x [{', '.join('1' * width)}]\ny: [{', '.join(['*x'] * lines)}]\n"

@@ -299,8 +299,22 @@ def test_a_wrong_key_stops_the_run_and_is_never_shown(tmp_path, command, guarded
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
+def test_a_key_in_an_error_is_struck_out(job, form):
+    """Where an error repeats the key, the log strikes it out."""
+    (job.folder / "in.jsonl").write_text(json.dumps({"id": "r0", "text": CANARY}) + "\n")
+    options = ("--log-level", "debug", "--log-format", form, "--set", "llm.prompt='{{ {}[text] }}'")
+    ended = job("run", *options, OPENAI_API_KEY=CANARY)
+    assert (ended.code, "has no attribute" in ended.err, "***" in ended.err, CANARY in ended.err) == (
+        1,
+        True,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
 def test_a_key_is_neither_shown_nor_stored(job, form):
-    """The key appears in no output and in no file, at the most talkative level, not even where a record repeats it."""
+    """The key appears in no output and in no file, at the most talkative level."""
     options = ("--log-level", "debug", "--log-format", form, "--progress", "plain")
     told = [job("run", *options, OPENAI_API_KEY=CANARY), job("check", OPENAI_API_KEY=CANARY)]
     told.append(job("run", *options, OPENAI_API_KEY=CANARY))
