@@ -1,0 +1,176 @@
+"""Stops a process at the K-th system call that changes a file, counted over all its threads, and kills it there.
+
+The process asks for that itself: it installs a seccomp filter that hands each such call to its parent, which lets it
+happen or kills with SIGKILL before it does. The kernel hands the calls over one at a time, in one order for all threads,
+so K from 1 on names every point between two changes of any file. Needs Linux 5.5 and no privileges.
+"""
+
+import array
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import select
+import signal
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+NUMBERS = {
+    "x86_64": {
+        "write": 1, "pwrite64": 18, "writev": 20, "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77,
+        "rename": 82, "unlink": 87, "unlinkat": 263, "renameat": 264, "fallocate": 285, "pwritev": 296,
+        "renameat2": 316, "pwritev2": 328,
+    },
+    "aarch64": {
+        "write": 64, "pwrite64": 68, "writev": 66, "fsync": 82, "fdatasync": 83, "truncate": 45, "ftruncate": 46,
+        "unlinkat": 35, "renameat": 38, "fallocate": 47, "pwritev": 70, "renameat2": 276, "pwritev2": 287,
+    },
+}  # fmt: skip
+"""The calls that change a file or its name, or make a change durable, by their numbers."""
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_NO_NEW_PRIVILEGES = 38
+_SET_FILTER, _NEW_LISTENER = 1, 8
+_NOTIFY, _ALLOW = 0x7FC00000, 0x7FFF0000
+_LOAD_NUMBER, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_RECEIVE, _ANSWER = 0xC0502100, 0xC0182101
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+_REPLY = struct.Struct("=QqiI")
+_CONTINUE = 1
+
+
+class NotPermitted(Exception):
+    """This system does not let a process watch its child's system calls."""
+
+
+@dataclass
+class Watched:
+    """What became of a process.
+
+    Attributes:
+        status: its exit status; minus the signal if it was killed.
+        calls: how many calls of each kind it began.
+        last: the last of them, with its file.
+    """
+
+    status: int
+    calls: Counter[str] = field(default_factory=Counter)
+    last: str = ""
+
+
+def run_until(work: Callable[[], int], kill_at: int | None = None, *, torn: bool = False) -> Watched:
+    """Have `work` done in a child, and kill that at its `kill_at`-th call, counted from 1.
+
+    Args:
+        work: gives the child's exit status.
+        kill_at: `None` to let the child live.
+        torn: if that call writes, write the first half of its data before the kill, as the kernel may.
+
+    Raises:
+        NotPermitted: the kernel refuses; the message says what.
+    """
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        _be_watched(theirs, work)
+    theirs.close()
+    with ours:
+        said, listeners, _, _ = socket.recv_fds(ours, 200, 1)
+    if not listeners:
+        os.waitpid(child, 0)
+        raise NotPermitted(f"seccomp user notification is needed, Linux 5.5 or newer: {said.decode()}")
+    try:
+        calls, last = _follow(child, listeners[0], kill_at, torn)
+    finally:
+        os.close(listeners[0])
+    return Watched(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), calls, last)
+
+
+def _be_watched(parent: socket.socket, work: Callable[[], int]) -> None:
+    status = 70
+    try:
+        try:
+            listener = _install_filter()
+        except (OSError, KeyError) as error:
+            parent.send(f"{type(error).__name__}: {error}".encode())
+            return
+        socket.send_fds(parent, [b"watched"], [listener])
+        os.close(listener)
+        parent.close()
+        status = work()
+    except BaseException as error:  # noqa: BLE001 - a child that returned would be a second parent
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _install_filter() -> int:
+    """Have each of the calls asked about from now on, by all threads to come; give where the questions arrive."""
+    machine = platform.machine()
+    wanted = sorted(NUMBERS[machine].values())
+    steps = [struct.pack("=HBBI", _LOAD_NUMBER, 0, 0, 0)]
+    steps += [struct.pack("=HBBI", _JUMP_IF_EQUAL, len(wanted) - at, 0, nr) for at, nr in enumerate(wanted)]
+    steps += [struct.pack("=HBBI", _RETURN, 0, 0, action) for action in (_ALLOW, _NOTIFY)]
+    code = ctypes.create_string_buffer(b"".join(steps))
+    program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    listener = libc.syscall(_SECCOMP[machine], _SET_FILTER, _NEW_LISTENER, program)
+    if listener < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(listener)
+
+
+def _follow(child: int, listener: int, kill_at: int | None, torn: bool) -> tuple[Counter[str], str]:
+    names = {number: name for name, number in NUMBERS[platform.machine()].items()}
+    calls: Counter[str] = Counter()
+    last = ""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    while poll.poll()[0][1] & select.POLLIN:
+        question = array.array("B", bytes(_NOTIFICATION.size))
+        try:
+            fcntl.ioctl(listener, _RECEIVE, question)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):  # who asked is gone, or a signal came
+                continue
+            raise
+        key, thread, _, number, _, _, *arguments = _NOTIFICATION.unpack(question)
+        calls[names[number]] += 1
+        last = f"{names[number]} {_file_of(child, arguments[0])}"
+        if calls.total() == kill_at:
+            if torn and names[number] in ("write", "pwrite64"):
+                _write_half(child, names[number], arguments)
+            os.kill(child, signal.SIGKILL)
+            break
+        try:
+            fcntl.ioctl(listener, _ANSWER, _REPLY.pack(key, 0, 0, _CONTINUE))
+        except FileNotFoundError:
+            continue
+    return calls, last
+
+
+def _write_half(child: int, name: str, arguments: list[int]) -> None:
+    descriptor, address, length, offset, *_ = arguments
+    with open(f"/proc/{child}/mem", "rb", buffering=0) as memory:  # noqa: PTH123 - unbuffered
+        data = os.pread(memory.fileno(), length // 2, address)
+    file = os.open(f"/proc/{child}/fd/{descriptor}", os.O_WRONLY)
+    try:
+        if name == "write":
+            os.write(file, data)
+        else:
+            os.pwrite(file, data, offset)
+    finally:
+        os.close(file)
+
+
+def _file_of(child: int, descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/{child}/fd/{descriptor}")
+    except OSError:
+        return "(by name)"

@@ -1,0 +1,66 @@
+"""Sinks that are wrong on purpose, each in one way that reads well: whoever looks for crash bugs must find them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from streamproc._sqlite import Connection, transaction
+from streamproc.records import Checkpoint, Completed, Outcome
+from streamproc.sinks import run_state
+from streamproc.sinks.append_file import AppendFile, Segment
+from streamproc.sinks.jsonl import JsonlSink
+
+
+class OffsetFirst(JsonlSink):
+    """Commits how far the file reaches before it writes that far."""
+
+    def _commit(self, outcomes: Sequence[Outcome], checkpoint: Checkpoint, connection: Connection) -> None:
+        written: list[tuple[AppendFile, bytes]] = []
+        for file in self.files():
+            file.append = lambda data, file=file: _only_planned(file, data, written)
+            file.sync = lambda: None
+        super()._commit(outcomes, checkpoint, connection)
+        for file in self.files():
+            del file.append, file.sync
+        for file, data in written:
+            file.append(data)
+            file.sync()
+
+
+def _only_planned(file: AppendFile, data: bytes, written: list[tuple[AppendFile, bytes]]) -> Segment:
+    written.append((file, data))
+    elsewhere = AppendFile(file.name, Path("/dev/null"))
+    elsewhere._end = file._end
+    try:
+        return elsewhere.append(data)
+    finally:
+        elsewhere.close()
+
+
+class KeepsTheTail(JsonlSink):
+    """Appends after whatever it finds in the file, committed or not."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._rows = _NeverCut("rows", path)
+
+
+class _NeverCut(AppendFile):
+    def open(self, segments: Iterable[Segment]) -> None:
+        self.create()
+        self._end = self.path.stat().st_size
+
+
+class CheckpointFirst(JsonlSink):
+    """Records rows as delivered before it appends them, and the file's new end after."""
+
+    def _commit(self, outcomes: Sequence[Outcome], checkpoint: Checkpoint, connection: Connection) -> None:
+        completed = [outcome for outcome in outcomes if isinstance(outcome, Completed)]
+        failed = [outcome for outcome in outcomes if not isinstance(outcome, Completed)]
+        with transaction(connection):
+            run_state.record(connection, outcomes, checkpoint, [])
+        segments = self.append(completed, failed)
+        with transaction(connection):
+            run_state.record(connection, [], checkpoint, segments)
+
+
+BY_NAME = {"offset-first": OffsetFirst, "keeps-the-tail": KeepsTheTail, "checkpoint-first": CheckpointFirst}
