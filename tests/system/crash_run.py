@@ -1,7 +1,7 @@
 """A run that is there to be killed: the real pipeline over a folder's input, with real files and a real endpoint.
 
-`python -m tests.system.crash_run --sink jsonl --folder F --url URL` works on `F/input.jsonl`, and continues where it was
-stopped. It prints errors only.
+`python -m tests.system.crash_run --sink jsonl --folder F --url URL` works on `F/input.jsonl`, and continues where it
+was stopped. It prints errors only.
 """
 
 import argparse

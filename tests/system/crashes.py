@@ -16,7 +16,7 @@ CONCURRENCY = 4
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill before the `at`-th call that changes a file, counted from 1; or in its middle, if it writes."""
+    """A kill before the `at`-th call that changes a file, counted from 1; torn, within the `at`-th that writes."""
 
     at: int
     torn: bool = False
@@ -28,7 +28,7 @@ class Crashed:
 
     Attributes:
         kills: how many of the kills found it alive.
-        point: the call at which the first start ended, and its file.
+        point: the call at which the first start was killed, and its file.
         verdict: what the oracle says.
         story: each start in a few words.
     """
@@ -72,9 +72,9 @@ class Crashes:
         hits, point, story, finished = 0, "", [], False
         for kill in [*kills, None]:
             start = self._nursery.run(argv, *((kill.at,) if kill else ()), torn=bool(kill and kill.torn))
-            story.append(f"{kill}: status {start['status']} at {start['last']} {start['errors']}".strip())
+            story.append(f"{kill}: status {start['status']} at {start['point']!r} {start['errors']}".strip())
             hits += start["status"] == -9
-            point = point or start["last"].replace(f"{folder}/", "").replace(str(folder), "the folder")
+            point = point or start["point"].replace(f"{folder}/", "").replace(str(folder), "the folder")
             finished = start["status"] == 0
         verdict = oracle.judge(folder, ledger, since, mark, CONCURRENCY * hits)
         if not finished:

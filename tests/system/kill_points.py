@@ -1,13 +1,12 @@
 """Stops a process at the K-th system call that changes a file, counted over all its threads, and kills it there.
 
 The process asks for that itself: it installs a seccomp filter that hands each such call to its parent, which lets it
-happen or kills with SIGKILL before it does. The kernel hands the calls over one at a time, in one order for all threads,
-so K from 1 on names every point between two changes of any file. Needs Linux 5.5 and no privileges.
+happen or kills with SIGKILL before it does. The kernel hands the calls over one by one, in one order for all threads,
+so K from 1 on names every point between two changes of any file. Needs Linux 5.5, and no privileges.
 """
 
 import array
 import ctypes
-import errno
 import fcntl
 import os
 import platform
@@ -18,7 +17,9 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 NUMBERS = {
     "x86_64": {
@@ -54,21 +55,21 @@ class Watched:
     Attributes:
         status: its exit status; minus the signal if it was killed.
         calls: how many calls of each kind it began.
-        last: the last of them, with its file.
+        point: the call at which it was killed, with its file; empty if it was not.
     """
 
     status: int
     calls: Counter[str] = field(default_factory=Counter)
-    last: str = ""
+    point: str = ""
 
 
 def run_until(work: Callable[[], int], kill_at: int | None = None, *, torn: bool = False) -> Watched:
-    """Have `work` done in a child, and kill that at its `kill_at`-th call, counted from 1.
+    """Have `work` done in a child, and kill that before its `kill_at`-th call, counted from 1.
 
     Args:
         work: gives the child's exit status.
         kill_at: `None` to let the child live.
-        torn: if that call writes, write the first half of its data before the kill, as the kernel may.
+        torn: kill within the `kill_at`-th call that writes instead, when the first half of its data is in the file.
 
     Raises:
         NotPermitted: the kernel refuses; the message says what.
@@ -84,10 +85,10 @@ def run_until(work: Callable[[], int], kill_at: int | None = None, *, torn: bool
         os.waitpid(child, 0)
         raise NotPermitted(f"seccomp user notification is needed, Linux 5.5 or newer: {said.decode()}")
     try:
-        calls, last = _follow(child, listeners[0], kill_at, torn)
+        calls, point = _follow(child, listeners[0], kill_at, torn)
     finally:
         os.close(listeners[0])
-    return Watched(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), calls, last)
+    return Watched(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), calls, point)
 
 
 def _be_watched(parent: socket.socket, work: Callable[[], int]) -> None:
@@ -129,30 +130,27 @@ def _install_filter() -> int:
 def _follow(child: int, listener: int, kill_at: int | None, torn: bool) -> tuple[Counter[str], str]:
     names = {number: name for name, number in NUMBERS[platform.machine()].items()}
     calls: Counter[str] = Counter()
-    last = ""
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     while poll.poll()[0][1] & select.POLLIN:
         question = array.array("B", bytes(_NOTIFICATION.size))
         try:
             fcntl.ioctl(listener, _RECEIVE, question)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EINTR):  # who asked is gone, or a signal came
-                continue
-            raise
-        key, thread, _, number, _, _, *arguments = _NOTIFICATION.unpack(question)
-        calls[names[number]] += 1
-        last = f"{names[number]} {_file_of(child, arguments[0])}"
-        if calls.total() == kill_at:
-            if torn and names[number] in ("write", "pwrite64"):
-                _write_half(child, names[number], arguments)
-            os.kill(child, signal.SIGKILL)
-            break
-        try:
-            fcntl.ioctl(listener, _ANSWER, _REPLY.pack(key, 0, 0, _CONTINUE))
-        except FileNotFoundError:
+        except FileNotFoundError:  # who asked is gone
             continue
-    return calls, last
+        key, _, _, number, _, _, *arguments = _NOTIFICATION.unpack(question)
+        name = names[number]
+        calls[name] += 1
+        reached = calls["write"] + calls["pwrite64"] if torn else calls.total()
+        if reached == kill_at:
+            if torn:
+                _write_half(child, name, arguments)
+            point = f"{name} {_file_of(child, arguments[0])}"
+            os.kill(child, signal.SIGKILL)
+            return calls, point
+        with suppress(FileNotFoundError):
+            fcntl.ioctl(listener, _ANSWER, _REPLY.pack(key, 0, 0, _CONTINUE))
+    return calls, ""
 
 
 def _write_half(child: int, name: str, arguments: list[int]) -> None:
@@ -171,6 +169,6 @@ def _write_half(child: int, name: str, arguments: list[int]) -> None:
 
 def _file_of(child: int, descriptor: int) -> str:
     try:
-        return os.readlink(f"/proc/{child}/fd/{descriptor}")
+        return str(Path(f"/proc/{child}/fd/{descriptor}").readlink())
     except OSError:
         return "(by name)"

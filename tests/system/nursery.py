@@ -4,6 +4,7 @@
 The client is `Nursery`.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -43,7 +44,7 @@ class Nursery:
         self._process.stdout.close()
 
     def run(self, argv: Sequence[str], kill_at: int | None = None, *, torn: bool = False) -> dict[str, Any]:
-        """Run `crash_run` with arguments; give `status`, `calls`, `last` and `errors`."""
+        """Run `crash_run` with arguments; give `status`, `calls`, `point` and `errors`."""
         request = json.dumps({"argv": list(argv), "kill_at": kill_at, "torn": torn})
         self._process.stdin.write(request + "\n")
         self._process.stdin.flush()
@@ -61,6 +62,7 @@ def main() -> None:
     """Serve until the input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    gc.freeze()  # a collection in a child would copy the pages it shares with us
     print(os.getpid(), file=answers)
     for line in sys.stdin:
         request = json.loads(line)
@@ -72,7 +74,7 @@ def main() -> None:
                 print(json.dumps({"refused": str(refusal)}), file=answers)
                 continue
             errors.seek(0)
-            answer = {"status": watched.status, "calls": watched.calls, "last": watched.last, "errors": errors.read()}
+            answer = {"status": watched.status, "calls": watched.calls, "point": watched.point, "errors": errors.read()}
         print(json.dumps(answer), file=answers)
 
 

@@ -1,10 +1,10 @@
 """Kill -9 at every write, at every flush and at every change of a name, and look what is left.
 
-How every point is hit: the kernel itself asks `kill_points` about each such call before it happens, one call at a time
-for all threads, and the K-th is never answered. K counts from 1 until runs end alive; several starts in a row must, since
-the number of calls varies a little from run to run. That nothing is overlooked is witnessed by strace, which counts the
-calls of the very same run from outside. Beside a kill before a write there is one in its middle, with half of the data in
-the file: the kernel looks for a fatal signal after each page.
+How every point is hit: the kernel itself asks `kill_points` about each such call before it happens, one by one for all
+threads, and the K-th is never answered. K counts from 1 until runs end alive, several in a row, since the number of
+calls varies a little from run to run. That nothing is overlooked is witnessed by strace, which counts the calls of the
+very same run from outside. Beside a kill before each write there is one within it, with half of its data in the file:
+the kernel looks for a fatal signal after each page.
 """
 
 import random

@@ -1,0 +1,134 @@
+"""The command `streamproc run` under signals, and beside another of its kind."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tests.system import oracle
+from tests.system.endpoint import Endpoint
+from tests.system.nursery import ROOT
+
+RECORDS, CONCURRENCY = 60, 4
+DEAD_LETTERS, REFUSED = 1, 3
+QUICK = {"ttft_seconds": 0.05}
+HANGING = {"ttft_seconds": 600.0}
+
+pytestmark = pytest.mark.slow
+
+
+class Job:
+    """A job file in a folder, run by the real command against whichever endpoint is there at the moment."""
+
+    def __init__(self, folder):
+        self.folder = folder / "run"
+        self.ledger = folder / "ledger"
+        oracle.write_input(self.folder, RECORDS, "job")
+        self._file = self.folder / "job.yaml"
+        self.environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        job = {
+            "source": {"type": "jsonl", "path": str(self.folder / oracle.INPUT), "id_field": "id"},
+            "llm": {"deployment": "simulated", "model": "simulated", "prompt": "{{ text }}"},
+            "concurrency": {"initial": CONCURRENCY},
+            "sink": {"type": "jsonl", "path": str(self.folder / oracle.OUTPUTS[0])},
+        }
+        self._file.write_text(json.dumps(job))
+
+    def command(self, endpoint):
+        return [
+            *(sys.executable, "-m", "streamproc", "run", str(self._file), "--progress", "none"),
+            *("--set", f"llm.base_url={endpoint.url}"),
+        ]
+
+    @contextmanager
+    def running(self, endpoint):
+        """The command in the background; killed at the end if it is still there."""
+        with subprocess.Popen(
+            self.command(endpoint), cwd=ROOT, env=self.environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def run(self, endpoint):
+        """The command from start to end."""
+        return subprocess.run(
+            self.command(endpoint), cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
+        )
+
+    def finish(self):
+        """Continue to the end."""
+        with Endpoint(self.ledger, **QUICK) as endpoint:
+            done = self.run(endpoint)
+        assert done.returncode == DEAD_LETTERS, done.stderr
+
+    def verdict(self, repayable):
+        return oracle.judge(self.folder, self.ledger, 0, "job", repayable)
+
+
+def said(process, words):
+    """Read what a process says up to the line that holds these words."""
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"the process ended without saying {words!r}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_drains(number, code, tmp_path):
+    """One signal ends a run with its code once the calls under way are delivered; continuing pays nothing again."""
+    job = Job(tmp_path)
+    with Endpoint(job.ledger, **QUICK) as endpoint, job.running(endpoint) as process:
+        endpoint.wait_until("billed", 12)
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    assert process.returncode == code
+    paid = oracle.billed(job.ledger, 0, "job")
+    assert 12 <= paid < RECORDS * 0.9, "the signal came too late to mean anything"
+    job.finish()
+    verdict = job.verdict(repayable=0)
+    assert not verdict.violations
+
+
+def test_the_second_signal_ends_the_calls(tmp_path):
+    """A second signal leaves at once with the first one's code, and continuing pays at most what was in flight."""
+    job = Job(tmp_path)
+    with Endpoint(job.ledger, **HANGING) as endpoint, job.running(endpoint) as process:
+        endpoint.wait_until("running", CONCURRENCY)
+        process.send_signal(signal.SIGINT)
+        said(process, "run.interrupted")
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        process.communicate(timeout=20)
+        assert time.monotonic() - begun < 2
+    assert process.returncode == 130
+    job.finish()
+    assert not job.verdict(repayable=CONCURRENCY).violations
+
+
+def test_a_second_process_is_refused(tmp_path):
+    """While a run has an output, another one on it exits 3 after under a second of work, and the first is unharmed."""
+    job = Job(tmp_path)
+    with Endpoint(job.ledger, **HANGING) as endpoint, job.running(endpoint) as process:
+        endpoint.wait_until("running", CONCURRENCY)
+        begun, worked = time.monotonic(), _seconds_worked()
+        second = job.run(endpoint)
+        assert second.returncode == REFUSED
+        assert f"process {process.pid} " in second.stderr
+        assert _seconds_worked() - worked < 1  # of its own: how long that takes depends on who else is working
+        assert time.monotonic() - begun < 10
+        assert process.poll() is None
+    job.finish()
+    assert not job.verdict(repayable=CONCURRENCY).violations
+
+
+def _seconds_worked():
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
