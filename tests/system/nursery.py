@@ -35,7 +35,9 @@ class Nursery:
         command = [*self._wrapper, *PYTHON, "-m", "tests.system.nursery"]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        self.pid = int(self._process.stdout.readline())
+        said = self._process.stdout.readline()
+        assert said, "the nursery did not start"
+        self.pid = int(said)
         return self
 
     def __exit__(self, *_: object) -> None:
