@@ -1,7 +1,6 @@
 """The command `streamproc run` under signals, and beside another of its kind."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -31,7 +30,6 @@ class Job:
         self.ledger = folder / "ledger"
         oracle.write_input(self.folder, RECORDS, "job")
         self._file = self.folder / "job.yaml"
-        self.environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
         job = {
             "source": {"type": "jsonl", "path": str(self.folder / oracle.INPUT), "id_field": "id"},
             "llm": {"deployment": "simulated", "model": "simulated", "prompt": "{{ text }}"},
@@ -49,9 +47,7 @@ class Job:
     @contextmanager
     def running(self, endpoint):
         """The command in the background; killed at the end if it is still there."""
-        with subprocess.Popen(
-            self.command(endpoint), cwd=ROOT, env=self.environment, stderr=subprocess.PIPE, text=True
-        ) as process:
+        with subprocess.Popen(self.command(endpoint), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield process
             finally:
@@ -59,9 +55,7 @@ class Job:
 
     def run(self, endpoint):
         """The command from start to end."""
-        return subprocess.run(
-            self.command(endpoint), cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
-        )
+        return subprocess.run(self.command(endpoint), cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     def finish(self):
         """Continue to the end."""
