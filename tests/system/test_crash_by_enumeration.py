@@ -76,6 +76,7 @@ def test_the_survey_finds_wrong_sinks(sink, crashes, record_property):
         crashed = crashes.crash(sink, [Kill(at)])
         if crashed.violations:
             record_property("found_at", at)
+            record_property("found", crashed.violations)
             return
         assert crashed.kills, f"{sink} got through"
 

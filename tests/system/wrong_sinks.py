@@ -63,4 +63,17 @@ class CheckpointFirst(JsonlSink):
             run_state.record(connection, [], checkpoint, segments)
 
 
-BY_NAME = {"offset-first": OffsetFirst, "keeps-the-tail": KeepsTheTail, "checkpoint-first": CheckpointFirst}
+class Homeless(JsonlSink):
+    """Offers no folder for the run's own files, so that paid answers are kept in memory only."""
+
+    @property
+    def home(self) -> None:
+        return None
+
+
+BY_NAME = {
+    "offset-first": OffsetFirst,
+    "keeps-the-tail": KeepsTheTail,
+    "checkpoint-first": CheckpointFirst,
+    "homeless": Homeless,
+}
