@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamproc.cache.answers_table import ROW_OVERHEAD_BYTES
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.envelope import seal, unseal
 from streamproc.cache.fail_open import ReadsFailOpen, WritesFailOpen
 from streamproc.cache.manager import CacheManager
 from streamproc.cache.memory import MemoryBackend
-from streamproc.cache.sqlite import ROW_OVERHEAD_BYTES, SqliteBackend
+from streamproc.cache.sqlite import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.completions import Usage
 from streamproc.errors import CacheUnavailable, ConfigError, StorageFailed
@@ -137,9 +138,9 @@ def test_many_writers_go_into_few_transactions(tmp_path: Path) -> None:
     commits: list[int] = []
 
     class Counting(SqliteBackend):
-        def _write_group(self, connection: Any) -> None:
-            commits.append(len(self._group))
-            super()._write_group(connection)
+        def _put(self, connection: Any, group: Any) -> None:
+            commits.append(len(group))
+            super()._put(connection, group)
 
     async def main() -> None:
         async with Counting(tmp_path / "c.db", 10**6) as backend:

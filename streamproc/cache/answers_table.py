@@ -1,0 +1,111 @@
+"""The table behind a SQLite cache: plain functions over one connection, each to be called inside a transaction.
+
+What the entries take is counted in the transaction that changes them, so it holds for every process that shares the
+file and after every crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from streamproc._sqlite import Connection
+
+LOW_WATER = 0.9
+"""How full the cache is left, of its bound, when it had to make room."""
+
+ROW_OVERHEAD_BYTES = 160
+"""What an entry takes in the file beside its value: key, index, counters (measured, keys of 64 characters)."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, size INTEGER NOT NULL, expires_at REAL);
+CREATE TABLE IF NOT EXISTS totals (bytes INTEGER NOT NULL, entries INTEGER NOT NULL);
+INSERT INTO totals SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM totals);
+"""
+_PUT = """
+INSERT INTO entries (key, value, size, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+  id = (SELECT max(id) + 1 FROM entries), value = excluded.value, size = excluded.size, expires_at = excluded.expires_at
+"""
+_GET = """
+SELECT key, value FROM entries WHERE key IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?)
+"""
+_HELD = "SELECT total(size), count(*) FROM entries WHERE key IN (SELECT value FROM json_each(?))"
+_DELETE_KEYS = "DELETE FROM entries WHERE key IN (SELECT value FROM json_each(?)) RETURNING size"
+_DELETE_EXPIRED = "DELETE FROM entries WHERE expires_at <= ? RETURNING size"
+_DELETE_OLDEST = """
+DELETE FROM entries
+WHERE id IN (SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS older FROM entries) WHERE older < ?)
+AND (id < (SELECT max(id) FROM entries) OR size > ?) RETURNING size
+"""
+_DELETE_ALL = "DELETE FROM entries RETURNING size"
+
+Row = tuple[str, bytes, float | None]
+"""A key, its value, and when it expires in seconds since 1970."""
+
+
+class Totals(Struct, frozen=True):
+    """What the entries take, and how many there are."""
+
+    bytes: int
+    entries: int
+
+
+def totals(connection: Connection) -> Totals:
+    """Give what the entries take."""
+    ((held, entries),) = connection.execute("SELECT bytes, entries FROM totals")
+    return Totals(held, entries)
+
+
+def get(connection: Connection, keys: Sequence[str], now: float) -> dict[str, bytes]:
+    """Give the values of those keys that are there and live."""
+    return dict(connection.execute(_GET, (json.dumps(list(keys)), now)))
+
+
+def put(connection: Connection, rows: Sequence[Row]) -> None:
+    """Set values, each key at most once; the newest entries are the last to make room."""
+    asked = json.dumps([key for key, _, _ in rows])
+    ((held, entries),) = connection.execute(_HELD, (asked,))
+    sized = [(key, value, len(value) + ROW_OVERHEAD_BYTES, expires_at) for key, value, expires_at in rows]
+    connection.executemany(_PUT, sized)
+    _count(connection, sum(row[2] for row in sized) - int(held), len(sized) - entries)
+
+
+def make_room(connection: Connection, max_bytes: int, now: float) -> int:
+    """Bring the entries within their bound: expired ones go first, then the oldest; the newest stays if it fits.
+
+    Returns:
+        How many were evicted.
+    """
+    if totals(connection).bytes <= max_bytes:
+        return 0
+    expire(connection, now)
+    surplus = totals(connection).bytes - int(max_bytes * LOW_WATER)
+    return _delete(connection, _DELETE_OLDEST, (surplus, max_bytes)) if surplus > 0 else 0
+
+
+def expire(connection: Connection, now: float) -> int:
+    """Remove entries whose time is over; give their number."""
+    return _delete(connection, _DELETE_EXPIRED, (now,))
+
+
+def delete(connection: Connection, keys: Iterable[str]) -> None:
+    """Remove keys; unknown ones are passed over."""
+    _delete(connection, _DELETE_KEYS, (json.dumps(list(keys)),))
+
+
+def clear(connection: Connection) -> None:
+    """Remove everything."""
+    _delete(connection, _DELETE_ALL, ())
+
+
+def _delete(connection: Connection, statement: str, arguments: tuple[str | float, ...]) -> int:
+    sizes = [size for (size,) in connection.execute(statement, arguments)]
+    _count(connection, -sum(sizes), -len(sizes))
+    return len(sizes)
+
+
+def _count(connection: Connection, more_bytes: int, more_entries: int) -> None:
+    connection.execute("UPDATE totals SET bytes = bytes + ?, entries = entries + ?", (more_bytes, more_entries))

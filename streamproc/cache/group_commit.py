@@ -1,0 +1,77 @@
+"""Many writers, few transactions: writes that come within a short linger, or during a flush, go together.
+
+A flush costs as much as fifty rows, and a model call takes far longer than the linger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+LINGER_SECONDS = 0.004
+
+
+class _Group(Generic[V]):
+    """Writes on their way to the disk: over when `done` is set, kept unless there is an `error`."""
+
+    __slots__ = ("done", "error", "items")
+
+    def __init__(self) -> None:
+        self.items: dict[str, V] = {}
+        self.done = asyncio.Event()
+        self.error: BaseException | None = None
+
+    def end(self, work: asyncio.Future[None]) -> None:
+        self.error = work.exception()
+        self.done.set()
+
+
+class GroupCommit(Generic[V]):
+    """Gather writes and have each group written by one job.
+
+    Nobody leads a group: a writer that is cancelled stops waiting and takes nothing with it.
+
+    Args:
+        submit: starts a job on another thread, in order, and gives its future. The job takes the group when it begins,
+            by calling what `submit` is given, and makes it durable.
+    """
+
+    def __init__(self, submit: Callable[[Callable[[], dict[str, V]]], asyncio.Future[None]]) -> None:
+        self._submit = submit
+        self._lock = threading.Lock()  # between the event loop, which fills a group, and the thread, which takes it
+        self._filling: _Group[V] | None = None
+        self._linger: asyncio.TimerHandle | None = None
+
+    async def put(self, items: Mapping[str, V]) -> None:
+        """Write items; when it returns, they are durable. A later value of a key replaces an earlier one.
+
+        Raises:
+            Exception: what the job raised; the whole group has failed.
+        """
+        with self._lock:
+            if self._filling is None:
+                self._filling = _Group()
+                self._linger = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.flush)
+            group = self._filling
+            group.items.update(items)
+        await group.done.wait()
+        if group.error is not None:
+            raise group.error
+
+    def flush(self) -> None:
+        """Have the group that lingers written now."""
+        if self._linger is None:
+            return
+        self._linger.cancel()
+        self._linger, group = None, self._filling
+        assert group is not None, "a group that lingers has not been taken"
+        self._submit(lambda: self._take(group)).add_done_callback(group.end)
+
+    def _take(self, group: _Group[V]) -> dict[str, V]:
+        with self._lock:
+            self._filling = None
+        return group.items
