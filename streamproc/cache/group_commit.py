@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
-LINGER_SECONDS = 0.004
+LINGER_SECONDS = 0.002
 
 
 class _Group(Generic[V]):

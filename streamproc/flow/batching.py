@@ -12,12 +12,16 @@ from streamproc.flow.channel import Inbox
 
 T = TypeVar("T")
 
+LOOKS_A_LINGER = 4
+"""How often a batch that lingers is looked at: waking for each record would cost more than handling it."""
+
 
 class Batcher(Generic[T]):
     """Gather a channel's records until there are `size` of them or the first has waited `linger` seconds.
 
-    Both are knobs: set them at any time. Each is read once per decision, so turning one between `ready` and `take`
-    cannot lose a record; it only makes that batch larger or smaller.
+    A batch that fills while it lingers is due within a quarter of the linger. Both are knobs: set them at any time. Each
+    is read once per decision, so turning one between `ready` and `take` cannot lose a record; it only makes that batch
+    larger or smaller.
 
     Args:
         inbox: where records come from.
@@ -59,16 +63,16 @@ class Batcher(Generic[T]):
             anyio.EndOfStream: the channel has ended and every record was taken.
         """
         size = self._size
-        if not self._top_up(size):
-            if not self._gathered and not self._ended:
-                await self._wait_for_one()
-            if not self._gathered:
-                raise anyio.EndOfStream
-            linger = self.linger
-            if linger > 0:
-                with anyio.move_on_after(linger):
-                    while not self._top_up(size):
-                        await self._wait_for_one()
+        if self._top_up(size):
+            return
+        if not self._gathered and not self._ended:
+            await self._wait_for_one()
+        if not self._gathered:
+            raise anyio.EndOfStream
+        linger = self.linger
+        due = anyio.current_time() + linger
+        while not self._top_up(size) and (left := due - anyio.current_time()) > 0:
+            await anyio.sleep(min(left, linger / LOOKS_A_LINGER))
 
     def take(self) -> Sequence[T]:
         """Give the batch that is due, topped up with what has come meanwhile. Never waits.

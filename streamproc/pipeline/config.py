@@ -61,9 +61,9 @@ class BatchConfig(Config, frozen=True, kw_only=True):
 
     Attributes:
         adaptive_sizing: accepted; sizes stay at `initial_size` yet.
-        initial_size: records in a batch.
+        initial_size: records read at a time.
         min_size: the smallest batch.
-        max_size: the largest batch.
+        max_size: the largest batch; a lookup takes what is there, up to this many.
     """
 
     adaptive_sizing: bool = True

@@ -130,7 +130,7 @@ class Run:
             Stage("source", feed, TokenPool(1), SourceHandler(to_lookup, to_sink, meter), [to_lookup, to_sink]),
             Stage(
                 "cache_lookup",
-                Batcher(records, size),
+                Batcher(records, config.batch_processing.max_size),  # without linger: what is there
                 TokenPool(1),
                 CacheLookupHandler(parts.task, flights, parts.cache, landing, to_model, lookup_to_sink, meter, run_id),
                 [to_model, lookup_to_sink],
