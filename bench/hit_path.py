@@ -44,7 +44,7 @@ def by_hand(answers: dict[str, str], source: Path, sink: Path) -> None:
 async def warm_cache(source: Path) -> CacheManager[Answer]:
     """Make a cache in memory that holds the answer to every row."""
     cache = CacheManager(CacheConfig(backend="memory", max_size_mb=1000), kind=Answer)
-    render = prompt_task(job(NOWHERE, source, source).llm).render
+    render = prompt_task(job(NOWHERE, source, source.with_suffix(".unused")).llm).render
     answer = Answer(completion_from(ANSWER))
     with source.open("rb") as rows:
         await cache.set_many({render(Record("", _decode(line))).fingerprint(): answer for line in rows})

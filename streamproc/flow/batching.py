@@ -19,7 +19,7 @@ LOOKS_A_LINGER = 4
 class Batcher(Generic[T]):
     """Gather a channel's records until there are `size` of them or the first has waited `linger` seconds.
 
-    A batch that fills while it lingers is due within a quarter of the linger. Both are knobs: set them at any time. Each
+    A batch that fills while it lingers is due within a quarter of the linger. Both are knobs, to set at any time. Each
     is read once per decision, so turning one between `ready` and `take` cannot lose a record; it only makes that batch
     larger or smaller.
 
@@ -71,7 +71,7 @@ class Batcher(Generic[T]):
             raise anyio.EndOfStream
         linger = self.linger
         due = anyio.current_time() + linger
-        while not self._top_up(size) and (left := due - anyio.current_time()) > 0:
+        while not self._top_up(size) and (left := due - anyio.current_time()) > 0:  # noqa: ASYNC110 - waking for each record costs more
             await anyio.sleep(min(left, linger / LOOKS_A_LINGER))
 
     def take(self) -> Sequence[T]:
