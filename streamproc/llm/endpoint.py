@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import anyio
-
 from streamproc.completions import Completion, Request
 from streamproc.control.pacing import TokenBucket
 from streamproc.errors import Ambiguous, ProviderError, RateLimited
+from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
 from streamproc.llm.completer import Completer
@@ -27,6 +26,7 @@ class Endpoint:
         health: judges errors.
         meter: gets the figures.
         halt: cuts waits short.
+        clock: seconds of the event loop.
         timeout_seconds: for one attempt, from its first byte to its last, stalls of this process not counted.
         requests_per_minute: most requests; `None` for no limit.
         tokens_per_minute: most text tokens; `None` for no limit.
@@ -38,6 +38,7 @@ class Endpoint:
         health: Health,
         meter: Meter,
         halt: Halt,
+        clock: Clock,
         *,
         timeout_seconds: float,
         requests_per_minute: float | None = None,
@@ -47,6 +48,7 @@ class Endpoint:
         self._health = health
         self._meter = meter
         self._halt = halt
+        self._clock = clock
         self._requests = _bucket(requests_per_minute)
         self._tokens = _bucket(tokens_per_minute)
         self._deadlines = Deadlines(timeout_seconds)
@@ -56,13 +58,13 @@ class Endpoint:
     async def turn(self, request: Request) -> None:
         """Wait until this request may be sent, or a halt is requested."""
         if self._requests or self._tokens:
-            now = anyio.current_time()
+            now = self._clock()
             wait = self._requests.reserve(1, now) if self._requests else 0.0
             if self._tokens:
                 wait = max(wait, self._tokens.reserve(estimated_tokens(request), now))
             if wait:
                 await self._halt.sleep(wait)
-        while self._resume_at and not self._halt.requested and (pause := self._resume_at - anyio.current_time()) > 0:
+        while self._resume_at and not self._halt.requested and (pause := self._resume_at - self._clock()) > 0:
             await self._halt.sleep(pause)
 
     async def complete(self, request: Request) -> Completion:
@@ -71,7 +73,7 @@ class Endpoint:
         Raises:
             ProviderError: what it amounts to for the record or the run.
         """
-        started_at = anyio.current_time()
+        started_at = self._clock()
         self._meter.add("model_calls_total")
         try:
             completion = await self._attempt(request)
@@ -83,7 +85,7 @@ class Endpoint:
                 raise
             raise judged from error
         finally:
-            self._meter.observe("model_call_seconds", anyio.current_time() - started_at)
+            self._meter.observe("model_call_seconds", self._clock() - started_at)
         self._health.succeeded()
         usage = completion.usage
         self._meter.add("prompt_tokens_total", usage.prompt_tokens)
@@ -111,7 +113,7 @@ class Endpoint:
             pause = error.retry_after or 0.0
         elif error.status == 401:
             pause = PROBE_SECONDS
-        self._resume_at = max(self._resume_at, anyio.current_time() + pause)
+        self._resume_at = max(self._resume_at, self._clock() + pause)
 
 
 def estimated_tokens(request: Request) -> int:

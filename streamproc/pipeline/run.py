@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import anyio
 from msgspec import Struct
 
 from streamproc.cache.manager import CacheManager
@@ -89,16 +88,18 @@ class Run:
 
     def __init__(self, parts: Parts, watchers: Sequence[Watcher] = ()) -> None:
         config = parts.config
-        self.meter = Meter(anyio.current_time)
+        clock = asyncio.get_running_loop().time
+        self.meter = Meter(clock)
         self.halt = Halt()
         span = max(SMALLEST_SPAN, SPAN_PER_CONCURRENT_CALL * config.resources.max_concurrent)
         self._ledger = Ledger(span, parts.checkpoint)
         self._pool = TokenPool(config.fixed_concurrency)
         self._endpoint = Endpoint(
             parts.completer,
-            Health(config.llm.unreachable_seconds, RetryPolicy().backoff.longest_hint_seconds, anyio.current_time),
+            Health(config.llm.unreachable_seconds, RetryPolicy().backoff.longest_hint_seconds, clock),
             self.meter,
             self.halt,
+            clock,
             timeout_seconds=config.llm.timeout_seconds,
             requests_per_minute=config.llm.requests_per_minute,
             tokens_per_minute=config.llm.tokens_per_minute,

@@ -53,7 +53,7 @@ def endpoint(completer: Scripted, **options: float) -> tuple[Endpoint, Halt]:
     health = Health(options.pop("unreachable_seconds", 300), 3600, anyio.current_time)
     timeout = options.pop("timeout_seconds", 100)
     meter = Meter(anyio.current_time)
-    return Endpoint(completer, health, meter, halt, timeout_seconds=timeout, **options), halt
+    return Endpoint(completer, health, meter, halt, anyio.current_time, timeout_seconds=timeout, **options), halt
 
 
 @pytest.mark.parametrize("seconds", [1.0, 30.0, 120.0])
