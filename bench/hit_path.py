@@ -11,8 +11,10 @@ import msgspec
 from bench.endpoint import ANSWER
 from bench.pairs import Figure, compare
 from bench.workload import body_of, check_report, job, write_input
+from streamproc.cache.backend import CacheBackend
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.manager import CacheManager
+from streamproc.cache.memory import MemoryBackend
 from streamproc.llm.answers import completion_from
 from streamproc.pipeline.landing import Answer
 from streamproc.pipeline.pipeline import DataProcessingPipeline
@@ -41,14 +43,15 @@ def by_hand(answers: dict[str, str], source: Path, sink: Path) -> None:
             out.write(_encode({"input": row, "output": answers[_hash(row["text"])]}) + b"\n")
 
 
-async def warm_cache(source: Path) -> CacheManager[Answer]:
+async def warm_cache(source: Path) -> CacheBackend:
     """Make a cache in memory that holds the answer to every row."""
-    cache = CacheManager(CacheConfig(backend="memory", max_size_mb=1000), kind=Answer)
+    backend = MemoryBackend(1_000_000_000)
+    cache = CacheManager(CacheConfig(), backend, Answer)
     render = prompt_task(job(NOWHERE, source, source.with_suffix(".unused")).llm).render
     answer = Answer(completion_from(ANSWER))
     with source.open("rb") as rows:
         await cache.set_many({render(Record("", _decode(line))).fingerprint(): answer for line in rows})
-    return cache
+    return backend
 
 
 def measure(folder: Path, scale: float) -> Figure:

@@ -50,21 +50,22 @@ def _mapped(path: Path) -> Iterator[None]:
         raise StorageFailed(f"{path}: {error}") from error
 
 
-def _connect(path: Path, check: Callable[[Connection], None]) -> Connection:
+def _connect(path: Path, application_id: int) -> Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     try:
-        check(connection)
+        ((mark,),) = connection.execute("PRAGMA application_id")
+        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
+        if tables and mark != application_id:  # before anything in it is changed
+            raise Refused(f"{path} is a database of another program; choose another path")
         connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+        if mark != application_id:
+            connection.execute(f"PRAGMA application_id = {application_id}")
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _anything_goes(connection: Connection) -> None:
-    """Accept any database."""
 
 
 class Database:
@@ -72,25 +73,25 @@ class Database:
 
     Args:
         path: the file; made with mode 0600 where it is missing. Its folder must exist.
+        application_id: the mark in its header that makes it ours (https://sqlite.org/fileformat.html).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, application_id: int) -> None:
         self.path = path
+        self._application_id = application_id
         self._thread = WorkThread(path.name)
         self._connection: Connection | None = None
 
-    async def open(self, check: Callable[[Connection], None] = _anything_goes) -> Self:
+    async def open(self) -> Self:
         """Open the file.
 
-        Args:
-            check: looks at the database before anything in it is changed; what it raises ends the opening.
-
         Raises:
-            Refused: it is not a SQLite database, or is damaged.
+            Refused: it is not a SQLite database, is damaged, or another program's; nothing in it is changed.
             StorageFailed: it cannot be opened.
         """
         try:
-            self._connection = await asyncio.shield(self._call(lambda path: _connect(path, check), self.path))
+            opening = self._call(lambda path: _connect(path, self._application_id), self.path)
+            self._connection = await asyncio.shield(opening)
         except BaseException:
             self._thread.close()
             raise

@@ -19,6 +19,9 @@ LOW_WATER = 0.9
 ROW_OVERHEAD_BYTES = 160
 """What an entry takes in the file beside its value: key, index, counters (measured, keys of 64 characters)."""
 
+APPLICATION_ID = 0x53545243
+"""Marks our caches in their header ("STRC"), as SQLite's file format provides for."""
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, size INTEGER NOT NULL, expires_at REAL);
@@ -38,7 +41,7 @@ _DELETE_EXPIRED = "DELETE FROM entries WHERE expires_at <= ? RETURNING size"
 _DELETE_OLDEST = """
 DELETE FROM entries
 WHERE id IN (SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS older FROM entries) WHERE older < ?)
-AND (id < (SELECT max(id) FROM entries) OR size > ?) RETURNING size
+AND id <= (SELECT max(id) FROM entries) - ? RETURNING size
 """
 _DELETE_ALL = "DELETE FROM entries RETURNING size"
 
@@ -73,8 +76,14 @@ def put(connection: Connection, rows: Sequence[Row]) -> None:
     _count(connection, sum(row[2] for row in sized) - int(held), len(sized) - entries)
 
 
-def make_room(connection: Connection, max_bytes: int, now: float) -> int:
-    """Bring the entries within their bound: expired ones go first, then the oldest; the newest stays if it fits.
+def make_room(connection: Connection, max_bytes: int, keep_newest: int, now: float) -> int:
+    """Bring the entries within their bound: expired ones go first, then the oldest, the newest never.
+
+    Args:
+        connection: inside a transaction.
+        max_bytes: the bound.
+        keep_newest: so many of the newest stay, even beyond the bound.
+        now: seconds since 1970.
 
     Returns:
         How many were evicted.
@@ -83,7 +92,7 @@ def make_room(connection: Connection, max_bytes: int, now: float) -> int:
         return 0
     expire(connection, now)
     surplus = totals(connection).bytes - int(max_bytes * LOW_WATER)
-    return _delete(connection, _DELETE_OLDEST, (surplus, max_bytes)) if surplus > 0 else 0
+    return _delete(connection, _DELETE_OLDEST, (surplus, keep_newest)) if surplus > 0 else 0
 
 
 def expire(connection: Connection, now: float) -> int:

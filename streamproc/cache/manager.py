@@ -132,15 +132,21 @@ class CacheManager(Generic[V]):
 
 
 def build_backend(config: CacheConfig) -> CacheBackend:
-    """Make the back end of a shared cache: one that never stops a run."""
+    """Make the back end of a cache that is only a convenience: when it fails it forgets."""
     if config.backend != "sqlite":
         return MemoryBackend(config.max_bytes)
     if config.path is None:
         raise ConfigError("path: backend sqlite needs a path")
-    return WritesFailOpen(build_journal(config, Path(config.path)))
+    return WritesFailOpen(ReadsFailOpen(build_journal(config, Path(config.path))))
 
 
-def build_journal(config: CacheConfig, path: Path) -> CacheBackend:
-    """Make the back end that keeps a run's paid answers: what it has taken it keeps, or the run stops."""
+def build_journal(config: CacheConfig, path: Path, keep_newest: int = 1) -> CacheBackend:
+    """Make the back end that keeps a run's paid answers: what it has taken it keeps, or the run stops.
+
+    Args:
+        config: bounds.
+        path: the file.
+        keep_newest: entries that never make room; as many as may be paid for and not delivered yet.
+    """
     front = MemoryBackend(min(config.max_bytes, FRONT_BYTES))
-    return ReadsFailOpen(TieredBackend(front, SqliteBackend(path, config.max_bytes)))
+    return TieredBackend(front, SqliteBackend(path, config.max_bytes, keep_newest=keep_newest))

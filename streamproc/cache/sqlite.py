@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from streamproc._log import log
 from streamproc._sqlite import Connection, Database, transaction
 from streamproc.cache import answers_table
 from streamproc.cache.backend import CacheBackend
@@ -28,45 +27,28 @@ class SqliteBackend(CacheBackend):
         path: the file; made with mode 0600 where missing. Its folder must exist.
         max_bytes: most bytes for entries.
         wall: seconds since 1970; expiry must outlive the process.
+        keep_newest: so many of the newest entries never make room, even beyond the bound.
     """
 
-    def __init__(self, path: Path, max_bytes: int, wall: Clock = time.time) -> None:
+    def __init__(self, path: Path, max_bytes: int, wall: Clock = time.time, keep_newest: int = 1) -> None:
         self._path = path
+        self._keep_newest = keep_newest
         self._max_bytes = max_bytes
         self._wall = wall
-        self._database = Database(path)
+        self._database = Database(path, answers_table.APPLICATION_ID)
         self._writes: GroupCommit[tuple[bytes, float | None]] = GroupCommit(self._submit_group)
         self._evictions = 0
         self._metrics = CacheMetrics()
 
     async def open(self) -> None:
-        """Open the file. A damaged one is moved aside, never deleted: what it holds was paid for.
+        """Open the file.
 
         Raises:
+            Refused: it is damaged, or not a cache of ours. It is left as it is: what it holds may be paid for.
             StorageFailed: it cannot be opened or made.
         """
-        try:
-            await self._open()
-        except Refused as damaged:
-            await self._database.aclose()
-            aside = self._move_aside()
-            log.warning("cache.damaged", path=str(self._path), moved_to=str(aside), reason=str(damaged))
-            self._database = Database(self._path)
-            await self._open()
-
-    async def _open(self) -> None:
         await self._database.open()
         await self._change(lambda connection: connection.execute(answers_table.SCHEMA))
-
-    def _move_aside(self) -> Path:
-        number = 1
-        while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
-            number += 1
-        for suffix in ("", "-wal", "-shm"):
-            part = self._path.with_name(self._path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        return aside
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         now = self._wall()
@@ -92,7 +74,7 @@ class SqliteBackend(CacheBackend):
 
     def _put(self, connection: Connection, group: Group) -> None:
         answers_table.put(connection, [(key, value, expires_at) for key, (value, expires_at) in group.items()])
-        self._evictions += answers_table.make_room(connection, self._max_bytes, self._wall())
+        self._evictions += answers_table.make_room(connection, self._max_bytes, self._keep_newest, self._wall())
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         await self._change(lambda connection: answers_table.delete(connection, keys))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -17,13 +18,14 @@ DEAD_LETTERS = 1
 USAGE = 2
 REFUSED = 3
 STOPPED = 4
+BUG = 70
 STORAGE = 74
 INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @contextmanager
 def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
-    """End the process with a sentence and an exit code for every error of ours. Bugs keep their traceback.
+    """End the process with a sentence and an exit code for every error of ours. Bugs end in a code, too.
 
     Args:
         form: how the sentence is given: plain, or as a line of the JSON log.
@@ -35,6 +37,10 @@ def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
         line = json.dumps({"event": "command.failed", "level": "error", "exit_code": code, "reason": str(error)})
         print(line if form == "json" else f"streamproc: {error}", file=sys.stderr)  # noqa: T201 - this is the command
         raise SystemExit(code) from None
+    except Exception:  # noqa: BLE001 - the border of the process: an exit code must not lie
+        traceback.print_exc()
+        print("streamproc: this is a bug; the same command continues", file=sys.stderr)  # noqa: T201
+        raise SystemExit(BUG) from None
 
 
 def code_of(error: StreamprocError) -> int:
@@ -47,6 +53,4 @@ def code_of(error: StreamprocError) -> int:
         case ProviderStop():
             return STOPPED
         case _:
-            return (
-                STORAGE  # StorageFailed, or our own accounts do not add up: nothing is claimed beyond the last commit
-            )
+            return STORAGE  # or our own accounts do not add up; in both cases only what is committed is claimed

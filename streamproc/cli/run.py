@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -54,6 +55,7 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     configure(options.log_format, options.log_level, console, [os.environ.get(config.llm.api_key_env, "").strip()])
     pipeline = DataProcessingPipeline(config)
     if options.overwrite and config.sink is not None:
+        await pipeline.check()  # nothing is discarded for a job that cannot run
         config.sink.discard()
     try:
         with progress("none" if as_json and options.progress == "auto" else options.progress, console) as show:
@@ -61,7 +63,8 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     finally:
         if pipeline.report is not None:
             if not as_json:
-                console.out(summary_of(pipeline.report, config), highlight=False)
+                with suppress(OSError):  # nobody reads it; the exit code still tells
+                    console.out(summary_of(pipeline.report, config), highlight=False)
             _write_summary(pipeline.report, options.summary_json)
 
 

@@ -60,7 +60,7 @@ class Health:
         match error:
             case NotSent():
                 return self._not_sent(error)
-            case RateLimited() if (error.retry_after or 0) > self._longest_wait:
+            case RateLimited() | Unavailable() if (error.retry_after or 0) > self._longest_wait:
                 return ProviderStop(
                     f"the provider asks to wait {error.retry_after:g} s: {error.message}", status=error.status
                 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import ssl
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +55,8 @@ class OpenAICompleter:
         ca_file: str | None = None,
     ) -> None:
         check_base_url(base_url)
+        if not api_key.reveal().isprintable() or not api_key.reveal().isascii():
+            raise ConfigError("llm.api_key_env: the variable holds characters that no key has, such as a line break")
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._api_key = api_key
         self._max_connections = max_connections
@@ -101,13 +104,26 @@ class OpenAICompleter:
                 status, headers = response.status, response.headers
         except aiohttp.ClientError as error:
             mapped = _map(error)
+        except UnicodeError:  # of the host's name
+            mapped = ProviderStop("llm.base_url is not a usable address", code="invalid_url")
         except OSError as error:  # the socket itself, outside what aiohttp wraps
             mapped = _map_os(error)
         else:
             if status == 200:
-                return completion_from(answer)
-            raise error_for(status, {name.lower(): value for name, value in headers.items()}, answer)
+                return self._completion(answer)
+            named = {name.lower(): value for name, value in headers.items()}
+            raise error_for(status, named, self._without_key(answer))
         raise mapped
+
+    def _completion(self, answer: bytes) -> Completion:
+        with suppress(ProviderError):
+            return completion_from(answer)
+        return completion_from(self._without_key(answer))  # raises it again, with nothing to hide in it
+
+    def _without_key(self, body: bytes) -> bytes:
+        """Strike out the key, whatever its shape, from a body that goes into an error: some providers echo it."""
+        key = self._api_key.reveal().encode()
+        return body.replace(key, b"[redacted]") if key else body
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -43,21 +43,23 @@ def _path(config: CacheConfig, home: Path | None) -> Path | None:
     return home / CACHE_FILE if home is not None else None
 
 
-def answers_backend(config: CacheConfig, home: Path | None) -> CacheBackend | None:
+def answers_backend(config: PipelineConfig, home: Path | None) -> CacheBackend | None:
     """Make the back end that keeps paid answers.
 
     Args:
-        config: the `cache` section.
+        config: the job.
         home: the run's own folder, where the sink has one.
 
     Returns:
         `None` where the cache is switched off. A SQLite file is the journal of paid answers: an answer is on disk
         before its call counts as done, and a write that fails ends the run. Memory keeps answers for this process only.
     """
-    if not config.enabled:
+    if not config.cache.enabled:
         return None
-    path = _path(config, home)
-    return MemoryBackend(config.max_bytes) if path is None else build_journal(config, path)
+    path = _path(config.cache, home)
+    if path is None:
+        return MemoryBackend(config.cache.max_bytes)
+    return build_journal(config.cache, path, keep_newest=config.span)
 
 
 def answers_cache(config: CacheConfig, backend: CacheBackend | None) -> CacheManager[Answer] | None:

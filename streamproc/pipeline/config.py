@@ -24,6 +24,9 @@ from streamproc.sources.source import SourceConfig
 
 Count = Annotated[int, Meta(ge=1)]
 
+SPAN_PER_CONCURRENT_CALL = 8
+SMALLEST_SPAN = 1024
+
 SETTINGS = {
     "CACHE_ENABLED": "cache.enabled",
     "CACHE_BACKEND": "cache.backend",
@@ -212,6 +215,11 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
                 assign(tree, place, value)
         made = {name: decode(values, _SECTIONS[name], at=name) for name, values in tree.items()}
         return cls(**{**made, **sections})  # type: ignore[arg-type]  # checked on construction
+
+    @property
+    def span(self) -> int:
+        """Most records on their way at once: eight for each call that may run, and at least 1024."""
+        return max(SMALLEST_SPAN, SPAN_PER_CONCURRENT_CALL * self.resources.max_concurrent)
 
     @property
     def fixed_concurrency(self) -> int:

@@ -11,13 +11,12 @@ from typing import Any, Self
 import anyio
 
 from streamproc._log import log
-from streamproc.cache.manager import CacheManager
+from streamproc.cache.backend import CacheBackend
 from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
 from streamproc.flow.meter import Snapshot
 from streamproc.llm.completer import Completer
 from streamproc.pipeline import assembly
 from streamproc.pipeline.config import PipelineConfig
-from streamproc.pipeline.landing import Answer
 from streamproc.pipeline.report import Ending, RunReport, report_of
 from streamproc.pipeline.run import Parts, Run
 from streamproc.pipeline.stream import OutcomeStream
@@ -25,7 +24,7 @@ from streamproc.pipeline.supervisor import Watcher
 from streamproc.pipeline.task import Task, prompt_task, with_plain_values
 from streamproc.sinks.sink import Sink, Tally
 from streamproc.sources.memory import Item, MemorySource
-from streamproc.sources.source import Source
+from streamproc.sources.source import Source, never_delivered
 
 
 class DataProcessingPipeline:
@@ -37,7 +36,7 @@ class DataProcessingPipeline:
         source: in place of the configured one.
         sink: in place of the configured one.
         completer: in place of a client of `llm.base_url`. An asynchronous context manager is entered and left.
-        cache: in place of the configured one; the caller opens and closes it.
+        cache: keeps paid answers in place of the configured back end; the caller opens and closes it.
 
     Raises:
         ConfigError: there is neither a task nor a prompt, or the prompt is malformed.
@@ -51,7 +50,7 @@ class DataProcessingPipeline:
         source: Source | None = None,
         sink: Sink | None = None,
         completer: Completer | None = None,
-        cache: CacheManager[Any] | None = None,
+        cache: CacheBackend | None = None,
     ) -> None:
         self.config = config
         self._task: Task[Any] = task or prompt_task(config.llm)
@@ -83,6 +82,23 @@ class DataProcessingPipeline:
             ProviderStop: the provider ended the run; `report` tells how far it came.
             StorageFailed: a disk failed.
         """
+        source, sink = self._parts()
+        return await self._execute(source, sink, with_plain_values(self._task), limit, watchers)
+
+    async def check(self) -> None:
+        """Find out, changing nothing and using no network, whether `run` could begin: parts can be made and input read.
+
+        Raises:
+            ConfigError: source or sink are missing, or cannot be made or read.
+            Refused: two records have the same id.
+        """
+        source, _ = self._parts()
+        if self._completer is None:
+            assembly.completer(self.config.llm, self.config.resources.max_concurrent)
+        async with source:
+            await source.open(None, never_delivered)
+
+    def _parts(self) -> tuple[Source, Sink]:
         source, sink = self._source, self._sink
         if source is None:
             if self.config.source is None:
@@ -92,7 +108,7 @@ class DataProcessingPipeline:
             if self.config.sink is None:
                 raise ConfigError("sink: is required to run; stream() gives outcomes instead")
             sink = self.config.sink.build()
-        return await self._execute(source, sink, with_plain_values(self._task), limit, watchers)
+        return source, sink
 
     def stream(self, records: Iterable[Item] | AsyncIterable[Item]) -> OutcomeStream:
         """Send records through, and give their outcomes as they come, in order of completion.
@@ -114,13 +130,14 @@ class DataProcessingPipeline:
 
     async def _feed(self, source: Source, stream: OutcomeStream, earlier: OutcomeStream | None) -> None:
         if earlier is not None:
-            await earlier.aclose()
+            await earlier.finish()
+        error: Exception | None = None
         try:
-            await self._execute(source, stream.sink, self._task, None, ())
-        except StreamprocError as error:
-            stream.error = error
+            await self._execute(source, stream, self._task, None, ())
+        except Exception as raised:  # noqa: BLE001 - the border to the caller's iterable; raised where it iterates
+            error = raised
         finally:
-            await stream.sink.aclose()
+            stream.end(error)
 
     async def _execute(
         self, source: Source, sink: Sink, task: Task[Any], limit: int | None, watchers: Sequence[Watcher]
@@ -148,15 +165,16 @@ class DataProcessingPipeline:
             log.error("run.refused", reason=str(refusal))
             raise
         finally:
-            with anyio.CancelScope(shield=True):
-                await stack.aclose()
-            if run is not None:
-                elapsed = anyio.current_time() - started_at
-                self._last = run.snapshot()
-                self._report = report_of(ending, self._last, before, elapsed)
-            self._run = None
-            self._draining = False
-            self._idle.set()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await stack.aclose()
+            finally:
+                if run is not None:
+                    self._last = run.snapshot()
+                    self._report = report_of(ending, self._last, before, anyio.current_time() - started_at)
+                self._run = None
+                self._draining = False
+                self._idle.set()
         assert self._report is not None
         _log_end(self._report)
         return self._report
@@ -169,10 +187,10 @@ class DataProcessingPipeline:
         checkpoint = await sink.open(assembly.identity(config, task, source, config.sink))
         await stack.enter_async_context(source)
         await source.open(checkpoint, sink.digests)
-        cache: CacheManager[Answer] | None = self._cache
-        if cache is None:
-            backend = assembly.answers_backend(config.cache, sink.home)
-            cache = assembly.answers_cache(config.cache, backend)
+        if self._cache is not None:
+            cache = assembly.answers_cache(config.cache, self._cache)
+        else:
+            cache = assembly.answers_cache(config.cache, assembly.answers_backend(config, sink.home))
             if cache is not None:
                 await stack.enter_async_context(cache)
         completer = self._completer or assembly.completer(config.llm, config.resources.max_concurrent)
@@ -213,10 +231,14 @@ class DataProcessingPipeline:
             await self._idle.wait()
             return
         self.abort()
+        if self._stream is not None:
+            self._stream.cancel()  # it may wait for the very consumer that waits here
         await self._idle.wait()
 
     def abort(self) -> None:
-        """End the run now: calls under way are ended, what has arrived is delivered."""
+        """End the run now: calls under way are ended, what has arrived is delivered. Does nothing when nothing runs."""
+        if self._idle.is_set():
+            return
         self._draining = True
         if self._run is not None:
             self._run.abort()
@@ -236,7 +258,7 @@ class DataProcessingPipeline:
         if children is not None:
             await children.__aexit__(kind, error, trace)
         if stream is not None:
-            await stream.aclose()
+            await stream.finish()
 
 
 def _log_start(parts: Parts, before: Tally) -> None:

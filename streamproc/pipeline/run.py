@@ -44,8 +44,6 @@ wait for the sink, so that calls which end while it writes go on at once."""
 SINK_BATCH = 1000
 SINK_LINGER_SECONDS = 0.02
 """How long a first outcome waits for company: a commit costs three flushes however many rows it holds."""
-SPAN_PER_CONCURRENT_CALL = 8
-SMALLEST_SPAN = 1024
 
 
 class Parts(Struct, frozen=True):
@@ -91,8 +89,7 @@ class Run:
         clock = asyncio.get_running_loop().time
         self.meter = Meter(clock)
         self.halt = Halt()
-        span = max(SMALLEST_SPAN, SPAN_PER_CONCURRENT_CALL * config.resources.max_concurrent)
-        self._ledger = Ledger(span, parts.checkpoint)
+        self._ledger = Ledger(config.span, parts.checkpoint)
         self._pool = TokenPool(config.fixed_concurrency)
         self._endpoint = Endpoint(
             parts.completer,

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
+from streamproc._log import log
 from streamproc.flow.meter import Meter, Snapshot
 
 Watcher = Callable[[Snapshot], None]
-"""Looks at a snapshot; quick, and never raises."""
+"""Looks at a snapshot; quick. One that raises is logged and not asked again."""
 
 TICK_SECONDS = 1.0
 
@@ -24,7 +25,7 @@ class Supervisor:
 
     def __init__(self, meter: Meter, watchers: Sequence[Watcher]) -> None:
         self._meter = meter
-        self._watchers = watchers
+        self._watchers = list(watchers)
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -35,5 +36,9 @@ class Supervisor:
     def tick(self) -> None:
         """Show the figures of this moment."""
         snapshot = self._meter.snapshot()
-        for watcher in self._watchers:
-            watcher(snapshot)
+        for watcher in list(self._watchers):
+            try:
+                watcher(snapshot)
+            except Exception as raised:  # noqa: BLE001 - whoever looks on must not end the run
+                self._watchers.remove(watcher)
+                log.warning("watcher.dropped", error_type=type(raised).__name__, reason=str(raised))

@@ -21,6 +21,12 @@ from streamproc.sinks.run_folder import RunFolder, sync_folder
 from streamproc.sinks.sink import Sink, Tally
 
 
+def real(path: Path) -> Path:
+    """Follow links: state and lock lie beside the file itself, so that no other name of it escapes them."""
+    target = path.resolve()
+    return path if target == path.absolute() else target  # without links, a message shows it as it was given
+
+
 def dead_letters_path(output: Path) -> Path:
     """Give the file of an output's dead letters."""
     return output.with_name(output.name + ".dead.jsonl")
@@ -35,10 +41,10 @@ class DurableSink(Sink):
     """
 
     def __init__(self, path: Path, state: Path | None = None) -> None:
-        self.path = path
+        self.path = path = real(path)
         self._folder = RunFolder(path)
-        self._state_path = state or self._folder.path / "state.db"
-        self._database = Database(self._state_path)
+        self._state_path = real(state) if state is not None else self._folder.path / "state.db"
+        self._database = Database(self._state_path, run_state.APPLICATION_ID)
         self._dead = AppendFile("dead_letters", dead_letters_path(path))
         self._failed = False
         self._run_id = ""
@@ -50,22 +56,19 @@ class DurableSink(Sink):
     async def open(self, run: RunIdentity) -> Checkpoint | None:
         _check_place(self.path)
         self._folder.acquire()
+        self._failed = False
         self._refuse_foreign()
-        await self._database.open(self._refuse_other_database)
+        await self._database.open()
         return await self._database.run(partial(self._begin, run))
 
     def _refuse_foreign(self) -> None:
-        """Refuse output whose state is missing, before anything is made or changed."""
+        """Refuse output whose state is missing, before anything in it is changed."""
         for file in (self.path, self._dead.path):
             if not self._state_path.exists() and file.exists() and file.stat().st_size:
                 raise Refused(
                     f"{file} exists, but {self._state_path}, which says what is committed, does not. "
                     "Restore it, choose another sink.path, or discard the output with --overwrite"
                 )
-
-    def _refuse_other_database(self, connection: Connection) -> None:
-        if not run_state.belongs_to_us(connection):
-            raise Refused(f"{self._state_path} is a database of another program; choose another sink.path")
 
     def _begin(self, run: RunIdentity, connection: Connection) -> Checkpoint | None:
         checkpoint = None
@@ -134,7 +137,7 @@ class DurableSink(Sink):
         return await self._database.run(lambda connection: run_state.digests(connection, positions))
 
     async def audit(self, run: RunIdentity) -> Audit:
-        """Read back what is delivered, in place of `open`; nothing is changed.
+        """Read back what is delivered, in place of `open`; neither output nor dead letters are changed.
 
         Raises:
             Refused: there is no output, it belongs to other work, or is in use.
@@ -142,7 +145,7 @@ class DurableSink(Sink):
         if not self._state_path.exists():
             raise Refused(f"there is nothing to verify: {self._state_path} does not exist")
         self._folder.acquire()
-        await self._database.open(self._refuse_other_database)
+        await self._database.open()
         return await self._database.run(partial(self._audit, run))
 
     def _audit(self, run: RunIdentity, connection: Connection) -> Audit:
@@ -181,10 +184,11 @@ def discard(path: Path, state: Path | None = None) -> None:
         StorageFailed: it cannot be removed.
     """
     _check_place(path)
+    path = real(path)
     folder = RunFolder(path)
     folder.acquire()
     try:
-        database = state or folder.path / "state.db"
+        database = real(state) if state is not None else folder.path / "state.db"
         sidecars = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
         for file in (path, dead_letters_path(path), *sidecars):
             file.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from streamproc.errors import Refused, StorageFailed
@@ -41,9 +42,13 @@ class RunFolder:
             holder = os.pread(lock, 200, 0).decode(errors="replace").strip()
             os.close(lock)
             raise Refused(f"the output is in use by another run ({holder or 'its process is starting'})") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            os.close(lock)
+            raise StorageFailed(f"cannot lock {self.path}: {error.strerror}") from error
         self._lock = lock
+        with suppress(OSError):  # who holds it is for people; a full disk must not keep it from being held
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
     def release(self) -> None:
         """Unlock. Harmless when called twice."""

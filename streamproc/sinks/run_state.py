@@ -35,13 +35,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_checkpoint = msgspec.msgpack.Decoder(Checkpoint).decode
 
 
-def belongs_to_us(connection: Connection) -> bool:
-    """Tell whether the database is ours to write to: empty, or made by streamproc."""
-    ((mark,),) = connection.execute("PRAGMA application_id")
-    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
-    return bool(mark == APPLICATION_ID or tables == 0)
-
-
 def has_begun(connection: Connection) -> bool:
     """Tell whether a run was ever begun here."""
     return bool(next(connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'streamproc_run'"))[0])
@@ -49,7 +42,6 @@ def has_begun(connection: Connection) -> bool:
 
 def begin(connection: Connection, identity: RunIdentity) -> None:
     """Enter a new run. Call it inside a transaction."""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(_SCHEMA)
     connection.execute(
         "INSERT INTO streamproc_run VALUES (?, ?, ?, ?)",

@@ -65,7 +65,7 @@ def _columns(outcome: Completed) -> tuple[str | int, ...]:
 
 def _text(text: str) -> str:
     """Give text that SQLite can hold: half of a surrogate pair becomes U+FFFD."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class SqliteSinkConfig(SinkConfig, frozen=True, kw_only=True):

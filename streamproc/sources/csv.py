@@ -16,8 +16,6 @@ from streamproc.sources.source import SourceConfig
 MAX_CSV_ROW_BYTES = 1 << 20
 """A quote that nobody closes must not swallow the rest of the file."""
 
-csv.field_size_limit(MAX_CSV_ROW_BYTES)
-
 
 class CsvParser:
     """Split a file into rows, each of one line or, inside quotes, several.
@@ -28,6 +26,8 @@ class CsvParser:
     def __init__(self, file: LineFile, delimiter: str) -> None:
         self._file = file
         self._delimiter = delimiter
+        self._separator = delimiter.encode()
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_CSV_ROW_BYTES))  # the module's, for the whole process
         header = next(self._all_rows(), None)
         if header is None:
             raise ConfigError(f"source.path: {str(file.path)!r} is empty; a header line is needed")
@@ -80,9 +80,10 @@ class CsvParser:
                 yield RawRow(line.number, raw)
 
     def _with_continuation(self, line: Line, pending: deque[Line], lines: Iterator[Line]) -> tuple[list[Line], bool]:
-        """Take the lines that an open quote reaches over; tell whether it was closed within reach."""
+        """Take the lines that an open quote reaches over; tell whether they are a row."""
         taken, size = [line], len(line.raw)
-        while self._is_open(taken):
+        is_open = self._ends_inside_quotes(line.raw, begins_inside=False)
+        while is_open:
             further = pending.popleft() if pending else next(lines, None)
             if further is None:
                 return taken, False
@@ -90,34 +91,40 @@ class CsvParser:
             size += len(further.raw)
             if further.oversize or size > MAX_CSV_ROW_BYTES:
                 return taken, False
+            is_open = self._ends_inside_quotes(further.raw, begins_inside=True)
         return taken, len(taken) == 1 or self._is_one_row(taken)
 
     def _is_one_row(self, taken: list[Line]) -> bool:
         """Tell whether several lines parse as a row; if not, a stray quote has joined what does not belong together."""
+        text = b"\n".join(line.raw for line in taken).decode("utf-8", "surrogateescape")
         try:
-            next(csv.reader([_text(taken)], delimiter=self._delimiter, strict=True))
+            next(csv.reader([text], delimiter=self._delimiter, strict=True))
         except csv.Error:
             return False
         return True
 
-    def _is_open(self, taken: list[Line]) -> bool:
-        """Tell whether the lines so far end inside quotes, as the csv module sees it."""
-        if b'"' not in taken[-1].raw and len(taken) > 1:
-            return True  # a line without a quote cannot close one
-        if b'"' not in taken[0].raw:
-            return False
-        if sum(line.raw.count(b'"') for line in taken) % 2 == 0:
-            return False
-        reader = csv.reader([_text(taken), ""], delimiter=self._delimiter)
-        try:
-            next(reader)
-        except csv.Error:
-            return False
-        return reader.line_num > 1  # it asked for more
-
-
-def _text(lines: list[Line]) -> str:
-    return b"\n".join(line.raw for line in lines).decode("utf-8", "surrogateescape")
+    def _ends_inside_quotes(self, raw: bytes, *, begins_inside: bool) -> bool:
+        """Follow the quotes of one line, as the csv module does: a quote opens a field only at its beginning."""
+        if b'"' not in raw:
+            return begins_inside
+        at, inside = 0, begins_inside
+        if not inside and raw.startswith(b'"'):
+            at, inside = 1, True
+        while True:
+            if inside:
+                at = raw.find(b'"', at) + 1
+                if at == 0:
+                    return True
+                if raw[at : at + 1] == b'"':
+                    at += 1
+                    continue
+                inside = False
+            at = raw.find(self._separator, at) + 1
+            if at == 0:
+                return False
+            at += len(self._separator) - 1
+            if raw[at : at + 1] == b'"':
+                at, inside = at + 1, True
 
 
 class CsvSource(FileSource):

@@ -80,6 +80,7 @@ class FileSource(Source):
         return {**self._options, "id_field": self._id_field or ""}
 
     async def open(self, after: Checkpoint | None, delivered: DigestsOf) -> None:
+        self._ahead.clear()
         self._file = LineFile(self.path)
         self._parser = self._make_parser(self._file)
         if self._id_field is not None:

@@ -35,7 +35,8 @@ class Line(Struct, frozen=True, gc=False):
 class LineFile:
     """A file as lines, split at `\\n` only, up to the size that it had when it was opened.
 
-    Rows appended while a run reads are left to the next run, so that a half-written line is never taken for a row.
+    Rows appended while a run reads are left to the next run. A last line without a line feed counts as whole: a file
+    that is still being written when it is opened may end in half a row.
 
     Args:
         path: the file.

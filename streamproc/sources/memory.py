@@ -39,6 +39,8 @@ class MemorySource(Source):
             self._iterator = aiter(self._items)
         else:
             self._iterator = iter(self._items)
+        if isinstance(self._items, Sequence):
+            _refuse_duplicates(self._items)
         if after is not None and (after.low is not None or after.above):
             if not isinstance(self._items, Sequence):
                 raise Refused("an iterable can be read only once, so its run cannot be resumed; give a sequence")
@@ -78,6 +80,14 @@ class MemorySource(Source):
         close = getattr(iterator, "aclose", None)
         if close is not None:
             await close()
+
+
+def _refuse_duplicates(items: Sequence[Item]) -> None:
+    seen: dict[str, int] = {}
+    for ordinal, item in enumerate(items):
+        name = item.id if isinstance(item, Record) else str(ordinal)
+        if (earlier := seen.setdefault(name, ordinal)) != ordinal:
+            raise Refused(f"items {earlier} and {ordinal} have the same id {name!r}; ids must be unique")
 
 
 def _row(ordinal: int, item: Item) -> Row:

@@ -20,7 +20,7 @@ from streamproc.cache.memory import MemoryBackend
 from streamproc.cache.sqlite import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.completions import Usage
-from streamproc.errors import CacheUnavailable, ConfigError, StorageFailed
+from streamproc.errors import CacheUnavailable, ConfigError, Refused, StorageFailed
 
 Make = Callable[[Path], CacheBackend]
 MAKERS: dict[str, Make] = {
@@ -92,7 +92,7 @@ def test_the_file_stays_within_its_bound(
         for key, size in puts:
             await backend.put_many({str(key): b"x" * size}, ttl=None)
             metrics = backend.metrics()
-            assert metrics.current_bytes <= most
+            assert metrics.current_bytes <= most or metrics.entries == 1
             found = await backend.get_many([str(n) for n in range(31)])
             held = [len(value) + ROW_OVERHEAD_BYTES for value in found if value is not None]
             assert (sum(held), len(held)) == (metrics.current_bytes, metrics.entries)
@@ -169,18 +169,33 @@ def test_a_cancelled_writer_harms_nobody(tmp_path: Path) -> None:
     in_sqlite(tmp_path / "c.db", work)
 
 
-def test_a_damaged_file_is_moved_aside_and_never_deleted(tmp_path: Path) -> None:
-    """What was paid for is kept for whoever can still read it, and the run goes on with an empty cache."""
-    path = tmp_path / "c.db"
-    for number in (1, 2):
-        path.write_bytes(b"certainly not SQLite " * 300)
+def test_a_file_that_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """What is damaged may be paid for, and what is another's is not ours: neither is moved, changed or overwritten."""
+    import sqlite3
 
-        async def work(backend: SqliteBackend) -> None:
-            assert await backend.get_many(["a"]) == [None]
-            await backend.put_many({"a": b"1"}, ttl=None)
+    text, theirs = tmp_path / "tickets.csv", tmp_path / "theirs.db"
+    text.write_bytes(b"certainly not SQLite " * 300)
+    connection = sqlite3.connect(theirs)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    for path, words in ((text, "no SQLite database"), (theirs, "another program")):
+        before = path.read_bytes()
+        with pytest.raises(Refused, match=words):
+            in_sqlite(path, lambda backend: backend.clear())
+        assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
 
-        in_sqlite(path, work)
-        assert (tmp_path / f"c.db.damaged-{number}").read_bytes().startswith(b"certainly")
+
+def test_the_newest_entries_never_make_room(tmp_path: Path) -> None:
+    """So many answers as may be paid for and not delivered yet stay, even beyond the bound."""
+
+    async def work(backend: SqliteBackend) -> None:
+        for number in range(50):
+            await backend.put_many({str(number): b"x" * 100}, ttl=None)
+        found = await backend.get_many([str(number) for number in range(50)])
+        assert [value is not None for value in found] == [False] * 40 + [True] * 10
+
+    in_sqlite(tmp_path / "c.db", work, max_bytes=500, keep_newest=10)
 
 
 class Broken(CacheBackend):

@@ -319,7 +319,7 @@ FILES = [
     ),
     Mistake(
         "output of another program",
-        ("foreign.db", "another program", "choose another sink.path"),
+        ("foreign.db", "another program", "choose another path"),
         changed("type: jsonl, path: out.jsonl", "type: sqlite, path: foreign.db"),
         RUN,
         code=3,

@@ -16,7 +16,7 @@ from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, Provid
 from streamproc.llm.openai import MAX_ANSWER_BYTES, OpenAICompleter
 from streamproc.llm.secret import SecretStr
 
-KEY = "sk-CANARY-5d1f9c"
+KEY = "CANARY hunter2 5d1f9c".replace(" ", "-")
 REQUEST = Request(deployment="d", model="m", messages=(Message("user", "hello"),), parameters={"temperature": 0})
 ANSWER = json.dumps(
     {
@@ -200,3 +200,21 @@ def test_a_secret_shows_itself_to_nobody() -> None:
         pickle.dumps(secret)
     with pytest.raises(ConfigError, match="ca_file"):
         OpenAICompleter("https://h/v1", secret, max_connections=1, ca_file="/no/such.pem")
+
+
+def test_an_echoed_key_of_any_shape_is_struck_out() -> None:
+    """A provider that repeats the key, in an error or inside a 200, does not get it into a message."""
+    for serve in (
+        reply(f"invalid token {KEY}".encode(), "401 Unauthorized"),
+        reply(f'{{"error": "no such token: {KEY}"}}'.encode(), "400 Bad Request"),
+        reply(f'{{"error": {{"code": 400, "message": "token {KEY}"}}}}'.encode()),
+    ):
+        assert KEY not in failure(serve).message
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "ünïcode", "tab\t"])
+def test_a_key_that_is_none_is_refused(key: str) -> None:
+    """A variable that holds a line break or the like is a mistake, said so without showing it."""
+    with pytest.raises(ConfigError, match="no key has") as raised:
+        OpenAICompleter("https://h/v1", SecretStr(key), max_connections=1)
+    assert key not in str(raised.value)

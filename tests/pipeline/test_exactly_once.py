@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from streamproc import (
     BatchConfig,
     CacheConfig,
-    CacheManager,
     Completed,
     DataProcessingPipeline,
     JsonlSink,
@@ -30,7 +29,6 @@ from streamproc import (
 from streamproc.cache.memory import MemoryBackend
 from streamproc.errors import Ambiguous, BadAnswer, NotSent, RateLimited, RejectedRequest, Unavailable
 from streamproc.pipeline.config import ConcurrencyConfig
-from streamproc.pipeline.landing import Answer
 from streamproc.simulation.virtual_time import run_virtual
 from streamproc.testing.faults import Crash, CrashingBackend, CrashingSink, CrashPlan, ScriptedCompleter
 
@@ -103,13 +101,12 @@ def test_every_record_ends_exactly_once(records: list[dict[str, Any]], runs: lis
 
     async def one_run(set_up: dict[str, Any]) -> None:
         plan = CrashPlan(set_up["crash_at"])
-        cache: CacheManager[Any] = CacheManager(CacheConfig(), CrashingBackend(store, plan), Answer)
         pipeline = DataProcessingPipeline(
             config_of(set_up),
             source=MemorySource(records),
             sink=CrashingSink(sink, plan),
             completer=endpoint,
-            cache=cache,
+            cache=CrashingBackend(store, plan),
         )
         knobs = asyncio.ensure_future(turn_knobs(pipeline, set_up["knob"]))
         try:
