@@ -1,7 +1,7 @@
 """Log output for the command: one event a state change, to standard error, for people or as JSON lines.
 
 Events and their meaning: `run.started`, `run.resumed`, `run.refused`, `run.stopped`, `run.drained`, `run.finished`,
-`run.interrupted`, `cache.damaged`, `cache.unavailable`; below info only `user_code.raised`. The command ends an error
+`run.interrupted`, `watcher.dropped`, `cache.unavailable`; below info only `user_code.raised`. The command ends an error
 with `command.failed`, as a plain sentence on a console.
 """
 

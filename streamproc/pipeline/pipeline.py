@@ -159,10 +159,10 @@ class DataProcessingPipeline:
             _log_start(parts, before)
             ending = await run.execute()
         except ProviderStop as stop:
-            log.error("run.stopped", reason=stop.message, status=stop.status)
+            log.error("run.stopped", status=stop.status, code=stop.code)  # the exception says why
             raise
-        except Refused as refusal:
-            log.error("run.refused", reason=str(refusal))
+        except Refused:
+            log.error("run.refused")
             raise
         finally:
             try:
