@@ -94,6 +94,29 @@ def test_knobs_that_turn_in_a_linger_hold_from_the_next_decision_on(size: int) -
     run_virtual(main())
 
 
+@pytest.mark.parametrize("linger", [0.0, 1.0, 1000.0])
+def test_a_linger_that_has_begun_keeps_its_length(linger: float) -> None:
+    """A linger that is turned while a batch waits holds for the next batch, not for this one."""
+
+    async def main() -> None:
+        outbox, inbox = channel()
+        batcher = Batcher(inbox, 2, linger=8.0)
+        await outbox.send([1])
+        async with anyio.create_task_group() as group:
+            group.start_soon(batcher.ready)
+            await anyio.sleep(0.5)
+            batcher.linger = linger
+        assert anyio.current_time() == pytest.approx(8.0)
+        assert batcher.take() == (1,)
+        await outbox.send([2])
+        await batcher.ready()
+        assert anyio.current_time() == pytest.approx(8.0 + linger)
+        outbox.close()
+        inbox.close()
+
+    run_virtual(main())
+
+
 def test_a_batch_grows_while_it_waits_for_a_permit() -> None:
     """What waits for a permit stays in its feed: it is counted there, and all of it goes with the next permit."""
     handled: list[tuple[float, Sequence[int]]] = []
