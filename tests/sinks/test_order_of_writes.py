@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from streamproc import _sqlite
 from streamproc._sqlite import Connection, Database
 from streamproc.completions import Completion, Usage
 from streamproc.errors import Refused
@@ -249,5 +250,27 @@ def test_a_database_loses_no_commit_to_a_power_cut(tmp_path: Path) -> None:
                 assert await database.run(pragmas) == [2, "wal"]
             finally:
                 await database.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.xfail(reason="PRAGMA synchronous is the second statement of an execute() whose rows nobody reads: not run")
+def test_full_durability_does_not_rest_on_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection is set to flush at each commit, whatever SQLite was built to do unasked."""
+    made = _sqlite.apsw.Connection
+
+    def careless(name: str) -> Connection:
+        connection = made(name)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    monkeypatch.setattr(_sqlite.apsw, "Connection", careless)
+
+    async def main() -> None:
+        database = await Database(tmp_path / "state.db").open()
+        try:
+            assert await database.run(lambda connection: next(connection.execute("PRAGMA synchronous"))[0]) == 2
+        finally:
+            await database.aclose()
 
     asyncio.run(main())
