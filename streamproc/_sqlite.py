@@ -59,7 +59,8 @@ def _connect(path: Path, application_id: int) -> Connection:
         ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
         if tables and mark != application_id:  # before anything in it is changed
             raise Refused(f"{path} is a database of another program; choose another path")
-        connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()  # unread, it would hold back the statement after it
+        connection.execute("PRAGMA synchronous = FULL")
         if mark != application_id:
             connection.execute(f"PRAGMA application_id = {application_id}")
     except BaseException:

@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamproc import (
-    CacheConfig,
-    CacheManager,
     Checkpoint,
     Completion,
     DataProcessingPipeline,
@@ -23,12 +21,9 @@ from streamproc import (
     Request,
     ResourcesConfig,
 )
-from streamproc.cache.backend import CacheBackend
 from streamproc.cache.memory import MemoryBackend
 from streamproc.errors import Ambiguous, BadAnswer, ProviderError, RateLimited, RejectedRequest, Unavailable
-from streamproc.pipeline.config import ConcurrencyConfig
-from streamproc.pipeline.landing import Answer
-from streamproc.pipeline.run import SMALLEST_SPAN
+from streamproc.pipeline.config import SMALLEST_SPAN, ConcurrencyConfig
 from streamproc.records import Row
 from streamproc.simulation.virtual_time import run_virtual
 from streamproc.sinks.sink import SinkConfig
@@ -36,11 +31,6 @@ from streamproc.testing.faults import Crash, ScriptedCompleter
 
 STORE_BYTES = 10**9
 RESOURCES = ResourcesConfig(max_concurrent=8)
-
-
-def kept_by(backend: CacheBackend) -> Any:
-    """Give what `cache=` takes, over a back end of the test's own."""
-    return CacheManager(CacheConfig(), backend, Answer)
 
 
 def config(concurrency: int = 4, *, max_attempts: int = 6, **options: Any) -> PipelineConfig:
@@ -105,7 +95,7 @@ def test_a_permit_is_held_until_the_answer_is_kept(concurrency: int, seconds: fl
         source=MemorySource(records(20)),
         sink=MemorySink(),
         completer=Model(answer),
-        cache=kept_by(SlowBackend(under_way, seconds)),
+        cache=SlowBackend(under_way, seconds),
     )
     report = run_virtual(running.run())
     assert (report.completed, report.model_calls) == (20, 22)
@@ -192,7 +182,7 @@ def test_an_incomplete_answer_belongs_to_the_run_that_paid_for_it(
 
     def pipeline(sink: MemorySink) -> DataProcessingPipeline:
         return DataProcessingPipeline(
-            config(), source=MemorySource(records(1)), sink=sink, completer=model, cache=kept_by(store)
+            config(), source=MemorySource(records(1)), sink=sink, completer=model, cache=store
         )
 
     with pytest.raises(Crash):
