@@ -61,7 +61,7 @@ class Ledger:
         return self._accepted - self._arrived
 
     async def room(self) -> int:
-        """Wait until at least one more record may be admitted.
+        """Wait until at least one more record may be admitted. One waiter at a time: the source.
 
         Returns:
             How many more may be admitted now, at least 1.

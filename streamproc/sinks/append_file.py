@@ -61,6 +61,8 @@ class AppendFile:
             if os.fstat(self._fd).st_size > self._end:
                 os.ftruncate(self._fd, self._end)
                 os.fsync(self._fd)
+            if not self._end:
+                sync_folder(self.path.parent)  # whoever made the file may have died before its name was durable
 
     def create(self) -> None:
         """Make the file where it is missing, with mode 0600, and its name durable."""
