@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from streamproc._sqlite import Connection
+from streamproc._sqlite import Connection, insert
 
 LOW_WATER = 0.9
 """How full the cache is left, of its bound, when it had to make room."""
@@ -28,14 +28,10 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE TABLE IF NOT EXISTS totals (bytes INTEGER NOT NULL, entries INTEGER NOT NULL);
 INSERT INTO totals SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM totals);
 """
-_PUT = """
-INSERT INTO entries (key, value, size, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
-  id = (SELECT max(id) + 1 FROM entries), value = excluded.value, size = excluded.size, expires_at = excluded.expires_at
-"""
+_INTO = "entries (key, value, size, expires_at)"
 _GET = """
 SELECT key, value FROM entries WHERE key IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?)
 """
-_HELD = "SELECT total(size), count(*) FROM entries WHERE key IN (SELECT value FROM json_each(?))"
 _DELETE_KEYS = "DELETE FROM entries WHERE key IN (SELECT value FROM json_each(?)) RETURNING size"
 _DELETE_EXPIRED = "DELETE FROM entries WHERE expires_at <= ? RETURNING size"
 _DELETE_OLDEST = """
@@ -69,11 +65,10 @@ def get(connection: Connection, keys: Sequence[str], now: float) -> dict[str, by
 
 def put(connection: Connection, rows: Sequence[Row]) -> None:
     """Set values, each key at most once; the newest entries are the last to make room."""
-    asked = json.dumps([key for key, _, _ in rows])
-    ((held, entries),) = connection.execute(_HELD, (asked,))
+    replaced = [size for (size,) in connection.execute(_DELETE_KEYS, (json.dumps([key for key, _, _ in rows]),))]
     sized = [(key, value, len(value) + ROW_OVERHEAD_BYTES, expires_at) for key, value, expires_at in rows]
-    connection.executemany(_PUT, sized)
-    _count(connection, sum(row[2] for row in sized) - int(held), len(sized) - entries)
+    insert(connection, _INTO, sized)
+    _count(connection, sum(row[2] for row in sized) - sum(replaced), len(sized) - len(replaced))
 
 
 def make_room(connection: Connection, max_bytes: int, keep_newest: int, now: float) -> int:

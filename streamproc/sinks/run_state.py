@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from streamproc._sqlite import Connection
+from streamproc._sqlite import Connection, insert
 from streamproc.errors import Refused
 from streamproc.records import Checkpoint, Completed, Outcome, Position, RunIdentity
 from streamproc.sinks.append_file import Segment
@@ -73,13 +73,12 @@ def record(
     connection: Connection, outcomes: Sequence[Outcome], checkpoint: Checkpoint, segments: Iterable[Segment]
 ) -> None:
     """Enter what is being delivered. Call it inside a transaction; that one's commit is the commit."""
-    connection.executemany(
-        "INSERT INTO streamproc_delivered VALUES (?, ?, ?)",  # not REPLACE: a second delivery must fail
+    insert(
+        connection,
+        "streamproc_delivered",  # as it is, with no ON CONFLICT: a second delivery must fail
         [(o.envelope.position, o.envelope.digest, isinstance(o, Completed)) for o in outcomes],
     )
-    connection.executemany(
-        "INSERT INTO streamproc_segments VALUES (?, ?, ?, ?)", [(s.file, s.start, s.stop, s.digest) for s in segments]
-    )
+    insert(connection, "streamproc_segments", [(s.file, s.start, s.stop, s.digest) for s in segments])
     connection.execute("UPDATE streamproc_run SET checkpoint = ?", (_encode(checkpoint),))
 
 

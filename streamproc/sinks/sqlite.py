@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamproc._sqlite import Connection
+from streamproc._sqlite import Connection, insert
 from streamproc.config import check_path
 from streamproc.records import Completed
 from streamproc.sinks.audit import Entry, entry_of
@@ -20,7 +20,6 @@ CREATE TABLE results (
   id TEXT PRIMARY KEY, input TEXT NOT NULL, output TEXT NOT NULL, model TEXT NOT NULL, finish_reason TEXT NOT NULL,
   prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, origin TEXT NOT NULL, attempts INTEGER NOT NULL);
 """
-_INSERT = "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteSink(DurableSink):
@@ -40,7 +39,7 @@ class SqliteSink(DurableSink):
         connection.execute(_SCHEMA)
 
     def insert(self, connection: Connection, completed: Sequence[Completed]) -> None:
-        connection.executemany(_INSERT, [_columns(outcome) for outcome in completed])
+        insert(connection, "results", [_columns(outcome) for outcome in completed])
 
     def committed(self, connection: Connection) -> Iterator[Entry]:
         yield from super().committed(connection)
