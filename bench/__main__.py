@@ -57,6 +57,7 @@ def main() -> None:
         pin(CLIENT_CORE)
         if "miss" in wanted:
             figures.append(miss_path.measure(base_url, Path(name), options.scale))
+            figures.append(miss_path.measure(base_url, Path(name), options.scale, cache="memory"))
         if "hit" in wanted:
             figures.append(hit_path.measure(Path(name), options.scale))
     console = Console()

@@ -41,8 +41,15 @@ async def by_hand(base_url: str, source: Path, sink: Path) -> None:
                     workers.create_task(work(lines))
 
 
-def measure(base_url: str, folder: Path, scale: float) -> Figure:
-    """Compare the two in requests a second."""
+def measure(base_url: str, folder: Path, scale: float, cache: str | None = None) -> Figure:
+    """Compare the two in requests a second.
+
+    Args:
+        base_url: the endpoint.
+        folder: for files.
+        scale: so many times the usual number of records.
+        cache: the back end of the answers; `None` for the default, the durable journal.
+    """
     records = round(RECORDS * scale)
     source = write_input(folder / "miss.jsonl", records)
 
@@ -50,7 +57,7 @@ def measure(base_url: str, folder: Path, scale: float) -> Figure:
         asyncio.run(by_hand(base_url, source, output / "out.jsonl"))
 
     def streamproc(output: Path) -> None:
-        config = job(base_url, source, output / "out.jsonl")
+        config = job(base_url, source, output / "out.jsonl", cache=cache)
         check_report(asyncio.run(DataProcessingPipeline(config).run()), records)
 
-    return compare("miss path", records, WANTED, reference, streamproc)
+    return compare("miss path" if cache is None else f"miss, cache in {cache}", records, WANTED, reference, streamproc)

@@ -31,7 +31,7 @@ def body_of(text: str) -> dict[str, object]:
     return {"model": MODEL, "messages": [{"role": "user", "content": prompt}], **PARAMETERS}
 
 
-def job(base_url: str, source: Path, sink: Path, *, batch: int = 10) -> PipelineConfig:
+def job(base_url: str, source: Path, sink: Path, *, batch: int = 10, cache: str | None = None) -> PipelineConfig:
     """Give the job; everything that is not the scenario's subject is as it comes."""
     return PipelineConfig.from_tree(
         {
@@ -39,6 +39,7 @@ def job(base_url: str, source: Path, sink: Path, *, batch: int = 10) -> Pipeline
             "llm": {"base_url": base_url, "model": MODEL, "prompt": PROMPT, "parameters": PARAMETERS},
             "concurrency": {"initial": CONCURRENCY},
             "batch_processing": {"initial_size": batch},
+            "cache": {"backend": cache},
             "sink": {"type": "jsonl", "path": str(sink)},
         }
     )
