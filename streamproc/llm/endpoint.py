@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from streamproc._log import log
 from streamproc.completions import Completion, Request
 from streamproc.control.pacing import TokenBucket
-from streamproc.errors import Ambiguous, ProviderError, RateLimited
+from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
@@ -12,6 +13,9 @@ from streamproc.llm.completer import Completer
 from streamproc.llm.deadlines import Deadlines
 from streamproc.llm.health import PROBE_SECONDS, Health
 
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+"""The pauses while no connection can be made: doubling from the first to the longest."""
 BURST_SECONDS = 1.0
 """How much of a configured rate may be used at once."""
 
@@ -54,6 +58,7 @@ class Endpoint:
         self._deadlines = Deadlines(timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._resume_at = 0.0
+        self._unreached = 0
 
     async def turn(self, request: Request) -> None:
         """Wait until this request may be sent, or a halt is requested."""
@@ -79,14 +84,17 @@ class Endpoint:
             completion = await self._attempt(request)
         except ProviderError as error:
             judged = self._health.judge(error, started_at)
-            self._meter.add(f"model_errors_{judged.kind}_total")
+            self._meter.add(f"model_errors_{error.kind}_total")
             self._pause_for(judged)
+            if not isinstance(error, NotSent):
+                self._got_through()
             if judged is error:
                 raise
             raise judged from error
         finally:
             self._meter.observe("model_call_seconds", self._clock() - started_at)
         self._health.succeeded()
+        self._got_through()
         usage = completion.usage
         self._meter.add("prompt_tokens_total", usage.prompt_tokens)
         self._meter.add("completion_tokens_total", usage.completion_tokens)
@@ -108,12 +116,23 @@ class Endpoint:
         self._deadlines.cancel_all()
 
     def _pause_for(self, error: ProviderError) -> None:
-        pause = 0.0
+        """Have everybody wait where one attempt has shown that nobody can get through."""
+        now, pause = self._clock(), 0.0
         if isinstance(error, RateLimited):
             pause = error.retry_after or 0.0
         elif error.status == 401:
             pause = PROBE_SECONDS
-        self._resume_at = max(self._resume_at, self._clock() + pause)
+        elif isinstance(error, NotSent) and now >= self._resume_at:  # those who failed together count once
+            if not self._unreached:
+                log.warning("endpoint.unreachable", reason=error.message)
+            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._unreached)
+            self._unreached = min(self._unreached + 1, 10)
+        self._resume_at = max(self._resume_at, now + pause)
+
+    def _got_through(self) -> None:
+        if self._unreached:
+            log.info("endpoint.reachable")
+            self._unreached = 0
 
 
 def estimated_tokens(request: Request) -> int:

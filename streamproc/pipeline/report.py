@@ -27,7 +27,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
         unfinished: records read and left to the next run.
         cache_hits: calls answered by the cache.
         coalesced: records that shared another's call.
-        model_calls: requests made, retries included.
+        model_calls: requests that left this machine, retries included.
         retries: attempts made again after a failed one.
         prompt_tokens: text tokens sent, as the provider counts and bills them.
         completion_tokens: text tokens received.
@@ -89,7 +89,7 @@ def report_of(ending: Ending, snapshot: Snapshot, before: Tally, elapsed_seconds
         unfinished=int(snapshot.gauges["records_in_flight"]),
         cache_hits=snapshot.counter("cache_hits_total"),
         coalesced=snapshot.counter("records_coalesced_total"),
-        model_calls=snapshot.counter("model_calls_total"),
+        model_calls=snapshot.counter("model_calls_total") - snapshot.counter("model_errors_not_sent_total"),
         retries=snapshot.counter("retries_total"),
         prompt_tokens=snapshot.counter("prompt_tokens_total"),
         completion_tokens=snapshot.counter("completion_tokens_total"),

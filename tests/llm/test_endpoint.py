@@ -1,5 +1,6 @@
 """The endpoint: pace, deadlines that survive stalls, and what errors amount to."""
 
+import itertools
 import time
 from collections.abc import Callable
 
@@ -134,6 +135,35 @@ def test_a_pause_is_for_everybody_and_is_not_undercut() -> None:
 
     run_virtual(main())
     assert completer.sent_at == [0.0] + [30.0] * 5
+
+
+def test_an_endpoint_that_cannot_be_reached_is_not_hammered() -> None:
+    """While no connection can be made everybody pauses, longer each time, up to five seconds; then all go on."""
+    completer = Scripted(lambda _: NotSent("refused") if anyio.current_time() < 60 else None)
+
+    async def main() -> None:
+        asked, _ = endpoint(completer)
+
+        async def one() -> None:
+            while True:
+                await asked.turn(REQUEST)
+                try:
+                    await asked.complete(REQUEST)
+                except NotSent:
+                    continue
+                return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(one)
+
+    run_virtual(main())
+    moments = sorted(set(completer.sent_at))
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
+    assert gaps[:5] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
+    assert gaps[-1] == pytest.approx(5.0)
+    assert len(completer.sent_at) <= 8 * 20
+    assert moments[-1] <= 66
 
 
 def test_a_configured_rate_is_kept() -> None:
