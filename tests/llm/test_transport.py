@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import json
 import logging
+import ssl
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from streamproc.completions import Completion, Message, Request
 from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, ProviderError, ProviderStop, Unavailable
@@ -142,16 +143,10 @@ def unused_tcp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_certificate_that_nobody_vouches_for_stops_the_run(tmp_path: Any) -> None:
+def test_a_certificate_that_nobody_vouches_for_stops_the_run() -> None:
     """TLS is checked; a server that cannot prove itself gets no request, and the run stops."""
-    import ssl
-    import subprocess
-
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
     seen: list[bytes] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
