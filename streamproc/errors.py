@@ -19,6 +19,7 @@ Messages show the value, the rule and the way out. None of these ever holds a re
 
 from __future__ import annotations
 
+from collections import deque
 from typing import ClassVar
 
 
@@ -109,3 +110,16 @@ class ProviderStop(ProviderError):
     """No request can succeed until a person acts: a bad key, an exhausted quota, a wrong address or model."""
 
     kind = "stopped"
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the one error of a group that says best what happened: ours before others."""
+    leaves: list[BaseException] = []
+    groups: deque[BaseExceptionGroup[BaseException]] = deque([errors])
+    while groups:
+        for error in groups.popleft().exceptions:
+            if isinstance(error, BaseExceptionGroup):
+                groups.append(error)
+            else:
+                leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, StreamprocError)), leaves[0])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
+from streamproc._closing import Closing
 from streamproc.cache.metrics import CacheMetrics
 
 
-class CacheBackend(ABC):
+class CacheBackend(Closing, ABC):
     """Keeps bytes under string keys, always asked in batches. It may lose entries; it never changes one.
 
     Use it as an async context manager: entering opens, leaving closes.
@@ -54,14 +54,6 @@ class CacheBackend(ABC):
     async def open(self) -> None:
         """Get ready."""
 
-    async def aclose(self) -> None:
-        """Let go of what is open. Harmless when called twice."""
-
     async def __aenter__(self) -> Self:
         await self.open()
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -16,13 +16,12 @@ from rich.console import Console
 from streamproc.cli import exits
 from streamproc.cli.interruptions import Interruptions, listening
 from streamproc.cli.summary import summary_of
-from streamproc.errors import ConfigError, StorageFailed
+from streamproc.errors import ConfigError, StorageFailed, first_of
 from streamproc.observe.logs import LogFormat, LogLevel, configure
 from streamproc.observe.progress import ProgressKind, progress
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 from streamproc.pipeline.report import RunReport
-from streamproc.pipeline.run import first_of
 from streamproc.pipeline.supervisor import Watcher
 
 

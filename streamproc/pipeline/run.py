@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from msgspec import Struct
 
 from streamproc.cache.manager import CacheManager
 from streamproc.control.retries import RetryPolicy
-from streamproc.errors import ProviderStop, StreamprocError
+from streamproc.errors import ProviderStop, StreamprocError, first_of
 from streamproc.flow.batching import Batcher
 from streamproc.flow.channel import Inbox, Outbox, open_channel
 from streamproc.flow.flights import Flights
@@ -206,16 +205,3 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Give the figures of this moment."""
         return self.meter.snapshot()
-
-
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the one error of a group that says best what happened: ours before others."""
-    leaves: list[BaseException] = []
-    groups: deque[BaseExceptionGroup[BaseException]] = deque([errors])
-    while groups:
-        for error in groups.popleft().exceptions:
-            if isinstance(error, BaseExceptionGroup):
-                groups.append(error)
-            else:
-                leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, StreamprocError)), leaves[0])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import anyio
 
+from streamproc._log import log
 from streamproc.records import Checkpoint, Outcome, RunIdentity
 from streamproc.sinks.sink import Sink
 
@@ -27,7 +28,7 @@ class OutcomeStream(Sink, AsyncIterator[Outcome]):
         self.work: asyncio.Task[None] | None = None
         self.error: Exception | None = None
         self._outcomes: deque[Outcome] = deque()
-        self._ended = False
+        self._ended = self._seen = False
         self._arrived = anyio.Event()
         self._taken = anyio.Event()
 
@@ -52,6 +53,7 @@ class OutcomeStream(Sink, AsyncIterator[Outcome]):
         while not self._outcomes:
             if self._ended:
                 if self.error is not None:
+                    self._seen = True
                     raise self.error from None
                 raise StopAsyncIteration
             self._arrived = anyio.Event()
@@ -73,3 +75,6 @@ class OutcomeStream(Sink, AsyncIterator[Outcome]):
             await asyncio.wait([self.work])
         self._outcomes.clear()
         self.end()
+        if self.error is not None and not self._seen:
+            self._seen = True
+            log.warning("stream.failed_unseen", error_type=type(self.error).__name__, reason=str(self.error))

@@ -1,6 +1,6 @@
 """Proves, after the fact, that every input record ended exactly once and that output and state agree.
 
-Reads input and output afresh and shares nothing with the run that wrote them but the row format.
+Reads input and output afresh. What it shares with the run are the source's parser and the tables of the run's state.
 """
 
 from __future__ import annotations

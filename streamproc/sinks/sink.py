@@ -6,11 +6,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from msgspec import Struct
 
+from streamproc._closing import Closing
 from streamproc.config import Config
 from streamproc.records import Checkpoint, Outcome, Position, RunIdentity
 
@@ -22,7 +21,7 @@ class Tally(Struct, frozen=True):
     failed: int = 0
 
 
-class Sink(ABC):
+class Sink(Closing, ABC):
     """Takes outcomes and owns the checkpoint. That makes exactly-once a property of `write` alone.
 
     Use it as an async context manager: leaving closes it and commits nothing.
@@ -67,17 +66,6 @@ class Sink(ABC):
     async def digests(self, positions: Sequence[Position]) -> Sequence[bytes | None]:
         """Tell the digests under which rows were delivered: same length and order, `None` where unknown."""
         return [None] * len(positions)
-
-    async def aclose(self) -> None:
-        """Let go of what is open. Harmless when called twice."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class SinkConfig(Config, frozen=True, kw_only=True):

@@ -21,13 +21,11 @@ class Line(Struct, frozen=True, gc=False):
 
     Attributes:
         number: from 1.
-        start: where it begins, in bytes from the beginning of the file.
         raw: its bytes without `\\n`, and without a byte order mark; cut at the reader's cap.
         oversize: its length in bytes if it was cut, else 0.
     """
 
     number: int
-    start: int
     raw: bytes
     oversize: int = 0
 
@@ -52,13 +50,11 @@ class LineFile:
             raise ConfigError(f"source.path: cannot read {str(path)!r}: {error.strerror}") from error
         self.size = os.fstat(self._file.fileno()).st_size
 
-    def lines(self, start: int = 0, number: int = 1) -> Iterator[Line]:
-        """Give the lines from byte `start` on, the first of which has the given number.
-
-        Only one such iterator is in use at a time: they share the file's place.
-        """
-        self._file.seek(start)
-        left = self.size - start
+    def lines(self) -> Iterator[Line]:
+        """Give the lines from the first on. One such iterator is in use at a time: they share the file's place."""
+        self._file.seek(0)
+        number = 1
+        left = self.size
         head, length = b"", 0  # of the line that the last block left unfinished: what is kept, and how long it is
         while left > 0 and (block := self._read(left)):
             left -= len(block)
@@ -69,14 +65,13 @@ class LineFile:
                     length += len(piece)
                 else:
                     head, length = piece, len(piece)
-                yield self._line(number, start, head, length)
-                start += length + 1
+                yield self._line(number, head, length)
                 number += 1
                 head, length = b"", 0
             head += tail[: max(0, self._max - len(head))]
             length += len(tail)
         if length:
-            yield self._line(number, start, head, length)
+            yield self._line(number, head, length)
 
     def _read(self, left: int) -> bytes:
         try:
@@ -84,12 +79,10 @@ class LineFile:
         except OSError as error:
             raise StorageFailed(f"{self.path}: {error.strerror} while reading") from error
 
-    def _line(self, number: int, start: int, raw: bytes, length: int) -> Line:
-        if start == 0 and raw.startswith(_BOM):
-            raw = raw[len(_BOM) :]
-        if length > self._max:
-            return Line(number, start, raw[: self._max], length)
-        return Line(number, start, raw)
+    def _line(self, number: int, raw: bytes, length: int) -> Line:
+        if number == 1:
+            raw = raw.removeprefix(_BOM)
+        return Line(number, raw[: self._max], length) if length > self._max else Line(number, raw)
 
     def close(self) -> None:
         """Close the file. Harmless when called twice."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
-from typing import Self
 
+from streamproc._closing import Closing
 from streamproc.config import Config
 from streamproc.errors import Refused
 from streamproc.records import Checkpoint, Position, Row
@@ -26,7 +25,7 @@ async def never_delivered(positions: Sequence[Position]) -> Sequence[bytes | Non
     return [None] * len(positions)
 
 
-class Source(ABC):
+class Source(Closing, ABC):
     """Gives rows, in an order that is the same at each run.
 
     Use it as an async context manager: leaving closes it.
@@ -66,17 +65,6 @@ class Source(ABC):
 
     async def acknowledge(self, positions: Sequence[Position]) -> None:
         """Learn that rows are durably delivered. Most sources need not know."""
-
-    async def aclose(self) -> None:
-        """Let go of what is open. Harmless when called twice."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class SourceConfig(Config, frozen=True, kw_only=True):

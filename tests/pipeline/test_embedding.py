@@ -108,6 +108,22 @@ def test_what_the_callers_iterable_raises_is_raised_where_he_iterates() -> None:
     run_virtual(main())
 
 
+def test_what_nobody_iterated_to_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An error behind a stream whose loop was left early is not silent."""
+
+    def failing() -> Iterator[dict[str, str]]:
+        yield {"text": "a"}
+        raise LookupError("their database is gone")
+
+    async def main() -> None:
+        async with DataProcessingPipeline(CONFIG, completer=echo()) as pipeline:
+            pipeline.stream(failing())
+            await anyio.sleep(10)
+
+    run_virtual(main())
+    assert [record.message for record in caplog.records][-1] == "stream.failed_unseen"
+
+
 def test_a_watcher_that_raises_is_dropped() -> None:
     """Whoever looks on cannot end a run, nor spoil its end."""
     calls: list[Any] = []
