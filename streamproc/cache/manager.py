@@ -16,7 +16,7 @@ from streamproc.cache.envelope import seal, unseal
 from streamproc.cache.fail_open import ReadsFailOpen, WritesFailOpen
 from streamproc.cache.memory import MemoryBackend
 from streamproc.cache.metrics import CacheMetrics
-from streamproc.cache.sqlite import SqliteBackend
+from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.errors import ConfigError
 from streamproc.flow.clock import Clock

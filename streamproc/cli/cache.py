@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from streamproc.cache.sqlite import SqliteBackend
+from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.errors import ConfigError
 from streamproc.pipeline.assembly import cache_path
 from streamproc.pipeline.config import PipelineConfig

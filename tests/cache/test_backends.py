@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamproc.cache.answers_table import ROW_OVERHEAD_BYTES
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.envelope import seal, unseal
 from streamproc.cache.fail_open import ReadsFailOpen, WritesFailOpen
 from streamproc.cache.manager import CacheManager
 from streamproc.cache.memory import MemoryBackend
-from streamproc.cache.sqlite import SqliteBackend
+from streamproc.cache.sqlite.answers_table import ROW_OVERHEAD_BYTES
+from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.completions import Usage
 from streamproc.errors import CacheUnavailable, ConfigError, Refused, StorageFailed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamproc.cache.sqlite import SqliteBackend
+from streamproc.cache.sqlite.backend import SqliteBackend
 
 
 async def _kept(path: Path, keys: list[str]) -> list[bytes | None]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from streamproc._sqlite import Connection, Database, transaction
-from streamproc.cache import answers_table
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
+from streamproc.cache.sqlite import answers_table
 from streamproc.errors import CacheUnavailable, Refused, StorageFailed
 from streamproc.flow.clock import Clock
 

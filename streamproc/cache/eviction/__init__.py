@@ -1,0 +1,1 @@
+"""Which entry goes when a cache is full: one protocol, three answers."""
