@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from streamproc._closing import Closing
+from streamproc.cache.lease import LeaseStore
 from streamproc.cache.metrics import CacheMetrics
 
 
@@ -15,6 +16,16 @@ class CacheBackend(Closing, ABC):
 
     Use it as an async context manager: entering opens, leaving closes.
     """
+
+    @property
+    def name(self) -> str:
+        """What it is called in figures and logs (`memory`); unless overridden, as its class."""
+        return type(self).__name__
+
+    @property
+    def leases(self) -> LeaseStore | None:
+        """What lets processes that share this back end compute a value once; `None` where nothing does."""
+        return None
 
     @abstractmethod
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:

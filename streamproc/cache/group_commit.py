@@ -1,6 +1,7 @@
 """Many writers, few transactions: writes that come within a short linger, or during a flush, go together.
 
-A flush costs as much as fifty rows, and a model call takes far longer than the linger.
+A flush to a disk costs as much as fifty rows, a round trip to a server as much as ten writes. A model call takes far
+longer than the linger.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class _Group(Generic[V]):
         self.error: BaseException | None = None
 
     def end(self, work: asyncio.Future[None]) -> None:
-        self.error = work.exception()
+        self.error = asyncio.CancelledError() if work.cancelled() else work.exception()
         self.done.set()
 
 
@@ -36,8 +37,8 @@ class GroupCommit(Generic[V]):
     Nobody leads a group: a writer that is cancelled stops waiting and takes nothing with it.
 
     Args:
-        submit: starts a job on another thread, in order, and gives its future. The job takes the group when it begins,
-            by calling what `submit` is given, and makes it durable.
+        submit: starts a job, on this loop or on another thread, and gives its future. The job takes the group when it
+            begins, by calling what `submit` is given, and writes it.
     """
 
     def __init__(self, submit: Callable[[Callable[[], dict[str, V]]], asyncio.Future[None]]) -> None:
@@ -47,7 +48,7 @@ class GroupCommit(Generic[V]):
         self._linger: asyncio.TimerHandle | None = None
 
     async def put(self, items: Mapping[str, V]) -> None:
-        """Write items; when it returns, they are durable. A later value of a key replaces an earlier one.
+        """Write items; when it returns, the job has written them. A later value of a key replaces an earlier one.
 
         Raises:
             Exception: what the job raised; the whole group has failed.
@@ -73,5 +74,6 @@ class GroupCommit(Generic[V]):
 
     def _take(self, group: _Group[V]) -> dict[str, V]:
         with self._lock:
-            self._filling = None
+            if self._filling is group:
+                self._filling = None
         return group.items

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import msgspec
 
 from streamproc.cache.backend import CacheBackend
+from streamproc.cache.backends import build_backend
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.envelope import seal, unseal
-from streamproc.cache.fail_open import ReadsFailOpen, WritesFailOpen
-from streamproc.cache.memory import MemoryBackend
+from streamproc.cache.lease import Leases
 from streamproc.cache.metrics import CacheMetrics
-from streamproc.cache.sqlite.backend import SqliteBackend
-from streamproc.cache.tiered import TieredBackend
-from streamproc.errors import ConfigError
+from streamproc.cache.single_flight import SingleFlight
 from streamproc.flow.clock import Clock
 
 V = TypeVar("V")
 
-FRONT_BYTES = 32_000_000
-"""Most memory for the tier in front of a lasting back end."""
+
+class _Missing:
+    """Tells a miss from a stored `None`."""
+
+
+_MISSING: Final = _Missing()
 
 
 class CacheManager(Generic[V]):
@@ -36,12 +37,14 @@ class CacheManager(Generic[V]):
 
     Args:
         config: bounds and deadline; also makes the back end unless one is given.
-        backend: where the bytes are kept.
+        backend: where the bytes are kept. One that is given here fails as it fails; one that is made from the
+            configuration forgets when it fails.
         kind: the type of the values.
         wall: seconds since 1970.
+        cost_of: what a value cost to make, for policy `gdsf`; without it all cost the same.
 
     Raises:
-        ConfigError: backend sqlite without a path.
+        ConfigError: backend sqlite without a path, or redis without its client installed.
     """
 
     def __init__(
@@ -50,13 +53,17 @@ class CacheManager(Generic[V]):
         backend: CacheBackend | None = None,
         kind: type[V] | None = None,
         wall: Clock = time.time,
+        cost_of: Callable[[V], float] | None = None,
     ) -> None:
         self._ttl = config.ttl_seconds
+        self._lease_wait = config.lease_wait_seconds
         self._backend = backend or build_backend(config)
         self._encode = msgspec.msgpack.Encoder().encode
         decode: Any = msgspec.msgpack.Decoder(kind or Any).decode
         self._decode: Callable[[bytes], V] = decode
         self._wall = wall
+        self._cost_of = cost_of
+        self._flights: SingleFlight[bytes] = SingleFlight()
         self._hits = 0
         self._misses = 0
 
@@ -70,22 +77,70 @@ class CacheManager(Generic[V]):
         Returns:
             Same length and order as `keys`; `None` where missing.
         """
+        return [None if isinstance(value, _Missing) else value for value in await self._look_up(keys)]
+
+    async def _look_up(self, keys: Sequence[str]) -> list[V | _Missing]:
         stored = await self._backend.get_many(keys)
         now = self._wall()
-        values = [self._read(key, sealed, now) for key, sealed in zip(keys, stored, strict=True)]
-        missing = sum(value is None for value in values)
+        values = [
+            self._read(unseal(key, sealed, now)) if sealed is not None else _MISSING
+            for key, sealed in zip(keys, stored, strict=True)
+        ]
+        missing = values.count(_MISSING)
         self._misses += missing
         self._hits += len(values) - missing
         return values
 
-    def _read(self, key: str, sealed: bytes | None, now: float) -> V | None:
-        payload = unseal(key, sealed, now) if sealed is not None else None
+    def _read(self, payload: bytes | None) -> V | _Missing:
         if payload is None:
-            return None
+            return _MISSING
         try:
             return self._decode(payload)
         except msgspec.DecodeError:
-            return None  # of another version of the type
+            return _MISSING  # of another version of the type
+
+    async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[V]]) -> V:
+        """Give the value of `key`; where there is none, have one caller compute it and all who wait share it.
+
+        Among processes that share a Redis server one computes, as far as leases hold. A caller that is cancelled
+        leaves alone; when the last has left, the computation is cancelled.
+
+        Args:
+            key: what is computed.
+            compute: makes the value. What it raises, everyone who waits gets, and nothing is stored.
+
+        Returns:
+            A value of the caller's own, read back from what was stored: changing it changes nobody else's.
+
+        Raises:
+            TypeError: the value is no plain data.
+            Exception: what `compute` raised.
+        """
+        (found,) = await self._look_up([key])
+        if not isinstance(found, _Missing):
+            return found
+        payload = await self._flights.run(key, lambda: self._computed(key, compute))
+        return self._decode(payload)
+
+    async def _computed(self, key: str, compute: Callable[[], Awaitable[V]]) -> bytes:
+        """Look once more, for another may have landed between a miss and this flight; then compute and store."""
+
+        async def stored() -> bytes | None:
+            (sealed,) = await self._backend.get_many([key])
+            payload = unseal(key, sealed, self._wall()) if sealed is not None else None
+            return None if isinstance(self._read(payload), _Missing) else payload
+
+        async def computed() -> bytes:
+            value = await compute()
+            payload = self._encode(value)
+            await self._store({key: (payload, self._cost(value))})
+            return payload
+
+        store = self._backend.leases
+        if store is not None:
+            return await Leases(store, self._lease_wait).compute_once(key, stored, computed)
+        found = await stored()
+        return found if found is not None else await computed()
 
     async def set(self, key: str, value: V) -> None:
         """Keep a value.
@@ -101,24 +156,41 @@ class CacheManager(Generic[V]):
         Raises:
             StorageFailed: a back end that must not lose values could not keep them.
         """
+        await self._store({key: (self._encode(value), self._cost(value)) for key, value in items.items()})
+
+    def _cost(self, value: V) -> float:
+        return 1.0 if self._cost_of is None else self._cost_of(value)
+
+    async def _store(self, payloads: Mapping[str, tuple[bytes, float]]) -> None:
         expires_at = self._wall() + self._ttl
-        sealed = {key: seal(key, self._encode(value), expires_at) for key, value in items.items()}
+        sealed = {key: seal(key, payload, expires_at, cost) for key, (payload, cost) in payloads.items()}
         await self._backend.put_many(sealed, ttl=self._ttl)
 
     async def delete(self, key: str) -> None:
-        """Forget a key."""
+        """Forget a key.
+
+        Raises:
+            CacheUnavailable, StorageFailed: it may still be there.
+        """
         await self._backend.delete_many([key])
 
     async def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything.
+
+        Raises:
+            CacheUnavailable, StorageFailed: some of it may still be there.
+        """
         await self._backend.clear()
 
     def metrics(self) -> CacheMetrics:
         """Give the figures: lookups as the callers saw them, sizes as the back end counts them."""
-        return msgspec.structs.replace(self._backend.metrics(), hits=self._hits, misses=self._misses)
+        return msgspec.structs.replace(
+            self._backend.metrics(), hits=self._hits, misses=self._misses, coalesced=self._flights.coalesced
+        )
 
     async def aclose(self) -> None:
-        """Close the back end. Harmless when called twice."""
+        """Cancel what is being computed, and close the back end. Harmless when called twice."""
+        await self._flights.aclose()
         await self._backend.aclose()
 
     async def __aenter__(self) -> Self:
@@ -129,24 +201,3 @@ class CacheManager(Generic[V]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def build_backend(config: CacheConfig) -> CacheBackend:
-    """Make the back end of a cache that is only a convenience: when it fails it forgets."""
-    if config.backend != "sqlite":
-        return MemoryBackend(config.max_bytes)
-    if config.path is None:
-        raise ConfigError("path: backend sqlite needs a path")
-    return WritesFailOpen(ReadsFailOpen(build_journal(config, Path(config.path))))
-
-
-def build_journal(config: CacheConfig, path: Path, keep_newest: int = 1) -> CacheBackend:
-    """Make the back end that keeps a run's paid answers: what it has taken it keeps, or the run stops.
-
-    Args:
-        config: bounds.
-        path: the file.
-        keep_newest: entries that never make room; as many as may be paid for and not delivered yet.
-    """
-    front = MemoryBackend(min(config.max_bytes, FRONT_BYTES))
-    return TieredBackend(front, SqliteBackend(path, config.max_bytes, keep_newest=keep_newest))

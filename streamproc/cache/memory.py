@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.lru import LRUCache
@@ -19,10 +19,14 @@ class MemoryBackend(CacheBackend):
         max_bytes: most memory for entries, their overhead included.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, policy: str = "lru", cost_of: Callable[[bytes], float] | None = None) -> None:
         self._lru: LRUCache[str, bytes] = LRUCache(
             max_bytes=max_bytes, size_of=lambda value: len(value) + ENTRY_OVERHEAD_BYTES
         )
+
+    @property
+    def name(self) -> str:
+        return "memory"
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         get = self._lru.get

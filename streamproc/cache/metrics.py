@@ -18,6 +18,8 @@ class CacheMetrics(Struct, frozen=True):
         current_bytes: the size of what it holds now.
         peak_bytes: the largest `current_bytes` so far.
         coalesced: callers who were served by another's computation.
+        available: whether it is being asked; `False` while a circuit breaker keeps callers away.
+        tiers: the figures of each tier by its name, where there are tiers.
     """
 
     hits: int = 0
@@ -29,6 +31,8 @@ class CacheMetrics(Struct, frozen=True):
     current_bytes: int = 0
     peak_bytes: int = 0
     coalesced: int = 0
+    available: bool = True
+    tiers: dict[str, CacheMetrics] = {}
 
     @property
     def hit_ratio(self) -> float:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from streamproc.cache.backend import CacheBackend
+from streamproc.cache.lease import LeaseStore
 from streamproc.cache.metrics import CacheMetrics
 
 
@@ -22,6 +25,16 @@ class TieredBackend(CacheBackend):
     def __init__(self, front: CacheBackend, back: CacheBackend) -> None:
         self.front = front
         self.back = back
+
+    @property
+    def name(self) -> str:
+        """Both names."""
+        return f"{self.front.name}+{self.back.name}"
+
+    @property
+    def leases(self) -> LeaseStore | None:
+        """Those of the back, which others share."""
+        return self.back.leases
 
     async def open(self) -> None:
         await self.front.open()
@@ -56,8 +69,17 @@ class TieredBackend(CacheBackend):
         await self.front.clear()
 
     def metrics(self) -> CacheMetrics:
-        """Give the figures of the back, which holds everything."""
-        return self.back.metrics()
+        """Give the figures of the back, which holds everything, and those of both as `tiers`.
+
+        `hits` and `misses` are those of the tiers as one: a hit in either, a miss in the back.
+        """
+        front, back = self.front.metrics(), self.back.metrics()
+        return msgspec.structs.replace(
+            back,
+            hits=front.hits + back.hits,
+            errors=front.errors + back.errors,
+            tiers={self.front.name: front, self.back.name: back},
+        )
 
     async def aclose(self) -> None:
         await self.front.aclose()

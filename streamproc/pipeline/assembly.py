@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 
 from streamproc.cache.backend import CacheBackend
+from streamproc.cache.backends import build_backend, build_journal
 from streamproc.cache.config import CacheConfig
-from streamproc.cache.manager import CacheManager, build_journal
-from streamproc.cache.memory import MemoryBackend
+from streamproc.cache.manager import CacheManager
 from streamproc.config import Config
 from streamproc.llm.config import LlmConfig
 from streamproc.llm.openai import OpenAICompleter
 from streamproc.llm.secret import SecretStr
 from streamproc.pipeline.config import PipelineConfig
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.landing import Answer, cost_of
 from streamproc.pipeline.task import Task
 from streamproc.records import RunIdentity
 from streamproc.sinks.run_folder import RunFolder
@@ -36,7 +36,7 @@ def cache_path(config: PipelineConfig) -> Path | None:
 
 
 def _path(config: CacheConfig, home: Path | None) -> Path | None:
-    if config.backend == "memory" or not config.enabled:
+    if config.backend in {"memory", "redis"} or not config.enabled:
         return None
     if config.path is not None:
         return Path(config.path)
@@ -52,19 +52,23 @@ def answers_backend(config: PipelineConfig, home: Path | None) -> CacheBackend |
 
     Returns:
         `None` where the cache is switched off. A SQLite file is the journal of paid answers: an answer is on disk
-        before its call counts as done, and a write that fails ends the run. Memory keeps answers for this process only.
+        before its call counts as done, and a write that fails ends the run. Memory keeps answers for this process only,
+        a Redis server as long as it lasts; without it the run goes on.
+
+    Raises:
+        ConfigError: backend sqlite and no place for the file, or redis without its client installed.
     """
     if not config.cache.enabled:
         return None
     path = _path(config.cache, home)
     if path is None:
-        return MemoryBackend(config.cache.max_bytes)
+        return build_backend(config.cache)
     return build_journal(config.cache, path, keep_newest=config.span)
 
 
 def answers_cache(config: CacheConfig, backend: CacheBackend | None) -> CacheManager[Answer] | None:
     """Make the cache of paid answers over a back end."""
-    return None if backend is None else CacheManager(config, backend, Answer)
+    return None if backend is None else CacheManager(config, backend, Answer, cost_of=cost_of)
 
 
 def completer(llm: LlmConfig, max_connections: int) -> OpenAICompleter:

@@ -26,6 +26,16 @@ class Answer(Struct, frozen=True, gc=False):
     run: str | None = None
 
 
+OUTPUT_TOKEN_COST = 4.0
+"""What a token of an answer costs, in tokens of a prompt: about so much in the price lists of hosted models."""
+
+
+def cost_of(answer: Answer) -> float:
+    """Give what an answer cost, in tokens of a prompt; at least 1."""
+    usage = answer.completion.usage
+    return max(1.0, usage.prompt_tokens + OUTPUT_TOKEN_COST * usage.completion_tokens)
+
+
 class Landing:
     """End flights.
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from streamproc._sqlite import Connection, Database, transaction
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.group_commit import GroupCommit
@@ -37,8 +39,12 @@ class SqliteBackend(CacheBackend):
         self._wall = wall
         self._database = Database(path, answers_table.APPLICATION_ID)
         self._writes: GroupCommit[tuple[bytes, float | None]] = GroupCommit(self._submit_group)
-        self._evictions = 0
+        self._evictions = self._hits = self._misses = 0
         self._metrics = CacheMetrics()
+
+    @property
+    def name(self) -> str:
+        return "sqlite"
 
     async def open(self) -> None:
         """Open the file.
@@ -56,7 +62,11 @@ class SqliteBackend(CacheBackend):
             found = await self._database.run(lambda connection: answers_table.get(connection, keys, now))
         except (StorageFailed, Refused) as error:
             raise CacheUnavailable(str(error)) from error
-        return [found.get(key) for key in keys]
+        answers = [found.get(key) for key in keys]
+        missing = answers.count(None)
+        self._misses += missing
+        self._hits += len(answers) - missing
+        return answers
 
     async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
         """Keep values; when it returns, they survive a power cut.
@@ -105,7 +115,7 @@ class SqliteBackend(CacheBackend):
         return result
 
     def metrics(self) -> CacheMetrics:
-        return self._metrics
+        return msgspec.structs.replace(self._metrics, hits=self._hits, misses=self._misses)
 
     async def aclose(self) -> None:
         self._writes.flush()

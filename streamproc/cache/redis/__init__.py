@@ -1,0 +1,1 @@
+"""A cache on a Redis or Valkey server, shared by processes and machines. Needs the extra `redis`."""

@@ -1,0 +1,75 @@
+"""When to stop asking something that keeps failing, and when to ask again. Pure: the caller brings the time."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+class CircuitBreaker:
+    """Lets everything through until failures come in a row; then nothing for a while; then one probe.
+
+    Calls that were under way together and fail together count as one failure: a stall of this process must not look
+    like a dead server. For each admission exactly one of `succeeded`, `failed` and `abandoned` is to be told.
+
+    Args:
+        failures: so many in a row open it.
+        cooldown_seconds: how long it stays open before a probe is let through.
+
+    Raises:
+        ValueError: fewer than one failure, or a negative cooldown.
+    """
+
+    def __init__(self, failures: int = 3, cooldown_seconds: float = 5.0) -> None:
+        if failures < 1:
+            raise ValueError(f"failures must be >= 1, got {failures}")
+        if cooldown_seconds < 0:
+            raise ValueError(f"cooldown_seconds must be >= 0, got {cooldown_seconds}")
+        self._failures = failures
+        self._cooldown = cooldown_seconds
+        self._in_a_row = 0
+        self._last_failure = -math.inf
+        self._opened_at: float | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> BreakerState:
+        """`closed` (everything passes), `open` (nothing does) or `half_open` (a probe is under way)."""
+        if self._opened_at is None:
+            return "closed"
+        return "half_open" if self._probing else "open"
+
+    def admit(self, now: float) -> bool:
+        """Tell whether to ask; `now` in seconds on a clock that never goes back."""
+        if self._opened_at is None:
+            return True
+        if self._probing or now - self._opened_at < self._cooldown:
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self) -> None:
+        """An admitted call was answered: whatever it was, the thing is alive."""
+        self._in_a_row = 0
+        self._opened_at = None
+        self._probing = False
+
+    def failed(self, now: float, admitted_at: float) -> None:
+        """An admitted call was not answered.
+
+        Args:
+            now: seconds on the clock of `admit`.
+            admitted_at: when it was admitted.
+        """
+        if admitted_at >= self._last_failure:
+            self._in_a_row += 1
+            self._last_failure = now
+        if self._probing or (self._opened_at is None and self._in_a_row >= self._failures):
+            self._opened_at = now
+            self._probing = False
+
+    def abandoned(self) -> None:
+        """An admitted call ended without an answer either way, because its caller left; the next may probe."""
+        self._probing = False
