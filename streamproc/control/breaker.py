@@ -16,19 +16,24 @@ class CircuitBreaker:
 
     Args:
         failures: so many in a row open it.
-        cooldown_seconds: how long it stays open before a probe is let through.
+        cooldown_seconds: how long it stays open before a probe is let through; twice as long after each probe that
+            fails.
+        longest_cooldown_seconds: but never longer than this.
 
     Raises:
         ValueError: fewer than one failure, or a negative cooldown.
     """
 
-    def __init__(self, failures: int = 3, cooldown_seconds: float = 5.0) -> None:
+    def __init__(
+        self, failures: int = 3, cooldown_seconds: float = 5.0, longest_cooldown_seconds: float = 60.0
+    ) -> None:
         if failures < 1:
             raise ValueError(f"failures must be >= 1, got {failures}")
         if cooldown_seconds < 0:
             raise ValueError(f"cooldown_seconds must be >= 0, got {cooldown_seconds}")
         self._failures = failures
-        self._cooldown = cooldown_seconds
+        self._first_cooldown = self._cooldown = cooldown_seconds
+        self._longest_cooldown = longest_cooldown_seconds
         self._in_a_row = 0
         self._last_failure = -math.inf
         self._opened_at: float | None = None
@@ -55,6 +60,7 @@ class CircuitBreaker:
         self._in_a_row = 0
         self._opened_at = None
         self._probing = False
+        self._cooldown = self._first_cooldown
 
     def failed(self, now: float, admitted_at: float) -> None:
         """An admitted call was not answered.
@@ -66,9 +72,12 @@ class CircuitBreaker:
         if admitted_at >= self._last_failure:
             self._in_a_row += 1
             self._last_failure = now
-        if self._probing or (self._opened_at is None and self._in_a_row >= self._failures):
-            self._opened_at = now
+        if self._probing:
+            self._cooldown = min(2 * self._cooldown, self._longest_cooldown)
             self._probing = False
+            self._opened_at = now
+        elif self._opened_at is None and self._in_a_row >= self._failures:
+            self._opened_at = now
 
     def abandoned(self) -> None:
         """An admitted call ended without an answer either way, because its caller left; the next may probe."""

@@ -21,6 +21,7 @@ from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.completions import Usage
 from streamproc.errors import ConfigError, Refused
+from tests.cache.laws import check_dict, names, operations
 
 Make = Callable[[Path], CacheBackend]
 MAKERS: dict[str, Make] = {
@@ -29,16 +30,6 @@ MAKERS: dict[str, Make] = {
     "tiered": lambda path: TieredBackend(MemoryBackend(2000), SqliteBackend(path / "c.db", 10**6)),
     "fail open": lambda path: FailOpen(SqliteBackend(path / "c.db", 10**6), 5.0),
 }
-names = st.sampled_from(["a", "b", "c", "", "ä", "x" * 200])
-operations = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), st.dictionaries(names, st.binary(max_size=20), max_size=4)),
-        st.tuples(st.just("get"), st.lists(names, max_size=6)),
-        st.tuples(st.just("delete"), st.lists(names, max_size=3)),
-        st.tuples(st.just("clear"), st.none()),
-    ),
-    max_size=12,
-)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -50,21 +41,8 @@ def test_a_back_end_is_a_dict(
     """Within its bounds a back end gives back what was put, in the order that was asked, duplicates included."""
 
     async def main() -> None:
-        model: dict[str, bytes] = {}
         async with MAKERS[name](tmp_path_factory.mktemp("cache")) as backend:
-            for operation, argument in script:
-                if operation == "put":
-                    await backend.put_many(argument, ttl=1000)
-                    model.update(argument)
-                elif operation == "get":
-                    assert await backend.get_many(argument) == [model.get(key) for key in argument]
-                elif operation == "delete":
-                    await backend.delete_many(argument)
-                    for key in argument:
-                        model.pop(key, None)
-                else:
-                    await backend.clear()
-                    model.clear()
+            model = await check_dict(backend, script)
             if name != "tiered":
                 assert backend.metrics().entries == len(model)
             await backend.aclose()

@@ -12,12 +12,13 @@ from streamproc.cache.aiocache.backend import AiocacheBackend
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
-from streamproc.cache.redis.cache import NamespacedRedisCache
+from streamproc.cache.redis.cache import KEYS_A_COMMAND, NamespacedRedisCache
 from streamproc.cache.redis.client import FAILURES, connect
 from streamproc.cache.redis.lease import RedisLeases
 from streamproc.errors import CacheUnavailable
 
 PREFIX = "streamproc"
+NOT_OPEN = "redis: this cache is not open"
 
 Write = tuple[bytes, float | None]
 """A value and its time to live in seconds."""
@@ -39,7 +40,9 @@ class RedisBackend(CacheBackend):
         self, url: str, namespace: str = "default", timeout_seconds: float = 0.25, lease_seconds: float = 10.0
     ) -> None:
         self._url = url
-        self._namespace = namespace
+        self._namespace = f"{PREFIX}:{namespace}"
+        self._prefix = f"{self._namespace}:"
+        self._lease_prefix = f"{PREFIX}-lease:{namespace}:"
         self._timeout = timeout_seconds
         self._lease_seconds = lease_seconds
         self._writes: GroupCommit[Write] = GroupCommit(self._submit_group)
@@ -56,19 +59,25 @@ class RedisBackend(CacheBackend):
         """Leases on the same server; `None` while this is not open."""
         if self._client is None:
             return None
-        return RedisLeases(self._client, f"{PREFIX}-lease:{self._namespace}:", self._lease_seconds)
+        return RedisLeases(self._client, self._lease_prefix, self._lease_seconds)
 
     async def open(self) -> None:
         """Get ready; nothing is sent yet."""
         self._client = connect(self._url, self._timeout)
-        cache = NamespacedRedisCache(self._client, f"{PREFIX}:{self._namespace}")
+        cache = NamespacedRedisCache(self._client, self._namespace)
         self._cache = AiocacheBackend(cache, "redis", FAILURES)
 
     @property
     def _opened(self) -> AiocacheBackend:
         if self._cache is None:
-            raise CacheUnavailable("redis: this cache is not open")
+            raise CacheUnavailable(NOT_OPEN)
         return self._cache
+
+    @property
+    def _connected(self) -> Redis:
+        if self._client is None:
+            raise CacheUnavailable(NOT_OPEN)
+        return self._client
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._opened.get_many(keys)
@@ -92,7 +101,12 @@ class RedisBackend(CacheBackend):
             await self._opened.put_many(items, ttl=ttl)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        await self._opened.delete_many(keys)
+        client = self._connected
+        try:
+            for start in range(0, len(keys), KEYS_A_COMMAND):
+                await client.unlink(*(self._prefix + key for key in keys[start : start + KEYS_A_COMMAND]))
+        except FAILURES as error:
+            raise CacheUnavailable(f"redis: {error}") from error
 
     async def clear(self) -> None:
         """Forget everything in this namespace, a few keys at a time."""
@@ -104,14 +118,13 @@ class RedisBackend(CacheBackend):
         Raises:
             CacheUnavailable: the server cannot be asked.
         """
-        if self._client is None:
-            raise CacheUnavailable("redis: this cache is not open")
+        client = self._connected
         entries = held = 0
         try:
-            keys = [key async for key in self._client.scan_iter(match=f"{PREFIX}:{self._namespace}:*", count=500)]
-            for start in range(0, len(keys), 500):
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for key in keys[start : start + 500]:
+            keys = [key async for key in client.scan_iter(match=f"{self._prefix}*", count=KEYS_A_COMMAND)]
+            for start in range(0, len(keys), KEYS_A_COMMAND):
+                async with client.pipeline(transaction=False) as pipeline:
+                    for key in keys[start : start + KEYS_A_COMMAND]:
                         pipeline.strlen(key)
                     sizes = [size for size in await pipeline.execute() if size]
                 entries += len(sizes)
