@@ -16,11 +16,15 @@ from typing import Self, TypeVar
 import apsw
 
 from streamproc._thread import WorkThread
-from streamproc.errors import Refused, StorageFailed
+from streamproc.errors import Damaged, Refused, StorageFailed
 
 Connection = apsw.Connection
-A = TypeVar("A")
 T = TypeVar("T")
+
+_MAGIC = b"SQLite format 3\0"
+_MARK = slice(68, 72)
+_HEADER_BYTES = 100
+"""Where a SQLite file says what it is (https://sqlite.org/fileformat.html)."""
 
 BUSY_SECONDS = 30.0
 ROWS_A_STATEMENT = 100
@@ -62,26 +66,33 @@ def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise Refused(f"{path} is damaged or is no SQLite database: {error}. Restore it, or move it away") from error
+        raise Damaged(f"{path} is damaged: {error}. Restore it, or move it away") from error
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror or error}") from error
     except apsw.Error as error:
         raise StorageFailed(f"{path}: {error}") from error
 
 
+def _is_foreign(path: Path, application_id: int) -> bool:
+    """Tell by its header whether a file that is not empty is another program's."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    ours = header.startswith(_MAGIC) and header[_MARK] == application_id.to_bytes(4, "big")
+    return bool(header) and not ours
+
+
 def _connect(path: Path, application_id: int) -> Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
+    if _is_foreign(path, application_id):  # before anything in it is changed
+        raise Refused(f"{path} is no SQLite database, or one of another program; choose another path")
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     try:
         ((mark,),) = connection.execute("PRAGMA application_id")
-        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
-        if tables and mark != application_id:  # before anything in it is changed
-            raise Refused(f"{path} is a database of another program; choose another path")
+        if mark != application_id:  # a new file; set before WAL mode, the mark is in its header at once
+            connection.execute(f"PRAGMA application_id = {application_id}")
         connection.execute("PRAGMA journal_mode = WAL").fetchall()  # unread, it would hold back the statement after it
         connection.execute("PRAGMA synchronous = FULL")
-        if mark != application_id:
-            connection.execute(f"PRAGMA application_id = {application_id}")
     except BaseException:
         connection.close()
         raise
@@ -100,18 +111,18 @@ class Database:
         self.path = path
         self._application_id = application_id
         self._thread = WorkThread(path.name)
-        self._connection: Connection | None = None
+        self._connection: Connection | None = None  # after opening, the thread's affair
 
     async def open(self) -> Self:
         """Open the file.
 
         Raises:
-            Refused: it is not a SQLite database, is damaged, or another program's; nothing in it is changed.
+            Refused: it is not a SQLite database, or another program's; nothing in it is changed.
+            Damaged: it is ours and cannot be read.
             StorageFailed: it cannot be opened.
         """
         try:
-            opening = self._call(lambda path: _connect(path, self._application_id), self.path)
-            self._connection = await asyncio.shield(opening)
+            self._connection = await asyncio.shield(self._thread.submit(self.connect))
         except BaseException:
             self._thread.close()
             raise
@@ -124,29 +135,44 @@ class Database:
 
         Raises:
             StorageFailed: SQLite or the operating system failed.
-            Refused: the file is damaged.
+            Damaged: the file cannot be read any more.
         """
         return await asyncio.shield(self.submit(work))
 
     def submit(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Have `work` called as `run` does; await the future under a shield."""
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             raise StorageFailed(f"{self.path} is not open")
-        return self._call(work, connection)
+        return self._thread.submit(self.perform, work)
 
-    def _call(self, work: Callable[[A], T], argument: A) -> asyncio.Future[T]:
-        def mapped() -> T:
-            with _mapped(self.path):
-                return work(argument)
+    def connect(self) -> Connection:
+        """Open the file, on the thread; what fails is one of our errors."""
+        with _mapped(self.path):
+            connection = _connect(self.path, self._application_id)
+            try:
+                self.prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
-        return self._thread.submit(mapped)
+    def prepare(self, connection: Connection) -> None:
+        """Make a new connection ready; does nothing unless overridden."""
+
+    def perform(self, work: Callable[[Connection], T]) -> T:
+        """Do `work`, on the thread; what fails is one of our errors."""
+        connection = self._connection
+        assert connection is not None, "it is closed after the last work"
+        with _mapped(self.path):
+            return work(connection)
 
     async def aclose(self) -> None:
         """Wait for the work that was submitted, then close the file. Harmless when called twice."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                await asyncio.shield(self._call(Connection.close, connection))
-            finally:
-                self._thread.close()
+        if self._connection is None:
+            return
+        closing = self._thread.submit(self.perform, Connection.close)
+        try:
+            await asyncio.shield(closing)
+        finally:
+            self._connection = None
+            self._thread.close()

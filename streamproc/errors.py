@@ -3,6 +3,7 @@
     StreamprocError
         ConfigError              you: the job, the configuration or the command line is wrong (exit code 2)
         Refused                  you: what lies there does not belong to this job, or is in use (exit code 3)
+            Damaged                  the same: it is ours, and can no longer be read
         StorageFailed            the machine: a disk or database failed; nothing after the last commit is claimed (74)
         CacheUnavailable         nobody: the cache could not be asked; the run goes on without it
         ProviderError            the provider, for one attempt
@@ -33,6 +34,10 @@ class ConfigError(StreamprocError, ValueError):
 
 class Refused(StreamprocError):
     """The run would mix with work that is not its own: changed input or settings, foreign or damaged output, a lock."""
+
+
+class Damaged(Refused):
+    """A file of ours can no longer be read. A cache sets it aside and goes on; for any other it ends the run."""
 
 
 class StorageFailed(StreamprocError):

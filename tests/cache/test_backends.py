@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,23 +145,6 @@ def test_a_cancelled_writer_harms_nobody(tmp_path: Path) -> None:
         assert await backend.get_many([str(n) for n in range(5)]) == [b"v"] * 5
 
     in_sqlite(tmp_path / "c.db", work)
-
-
-def test_a_file_that_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """What is damaged may be paid for, and what is another's is not ours: neither is moved, changed or overwritten."""
-    import sqlite3
-
-    text, theirs = tmp_path / "tickets.csv", tmp_path / "theirs.db"
-    text.write_bytes(b"certainly not SQLite " * 300)
-    connection = sqlite3.connect(theirs)
-    connection.execute("CREATE TABLE theirs (x)")
-    connection.close()
-    for path, words in ((text, "no SQLite database"), (theirs, "another program")):
-        before = path.read_bytes()
-        with pytest.raises(Refused, match=words):
-            in_sqlite(path, lambda backend: backend.clear())
-        assert path.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_newest_entries_never_make_room(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
-from streamproc._sqlite import Connection, Database, transaction
+from streamproc._sqlite import Connection, transaction
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.cache.sqlite import answers_table
+from streamproc.cache.sqlite.quarantine import SelfReplacingDatabase
 from streamproc.errors import CacheUnavailable, Refused, StorageFailed
 from streamproc.flow.clock import Clock
 
@@ -37,7 +38,7 @@ class SqliteBackend(CacheBackend):
         self._keep_newest = keep_newest
         self._max_bytes = max_bytes
         self._wall = wall
-        self._database = Database(path, answers_table.APPLICATION_ID)
+        self._database = SelfReplacingDatabase(path, answers_table.APPLICATION_ID, answers_table.SCHEMA)
         self._writes: GroupCommit[tuple[bytes, float | None]] = GroupCommit(self._submit_group)
         self._evictions = self._hits = self._misses = 0
         self._metrics = CacheMetrics()
@@ -47,14 +48,14 @@ class SqliteBackend(CacheBackend):
         return "sqlite"
 
     async def open(self) -> None:
-        """Open the file.
+        """Open the file; one of ours that is damaged is set aside, with a warning, and a new one begun.
 
         Raises:
-            Refused: it is damaged, or not a cache of ours. It is left as it is: what it holds may be paid for.
+            Refused: it is not a cache of ours. It is left as it is.
             StorageFailed: it cannot be opened or made.
         """
         await self._database.open()
-        await self._change(lambda connection: connection.execute(answers_table.SCHEMA))
+        await self._change(lambda connection: None)
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         now = self._wall()

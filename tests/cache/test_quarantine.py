@@ -1,0 +1,167 @@
+"""A cache file that cannot be read, cannot be locked, or is not ours: what is done with it, and what never is."""
+
+import asyncio
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamproc.cache.sqlite.backend import SqliteBackend
+from streamproc.errors import Refused, StorageFailed
+
+ENTRIES = {f"{n}": b"%d" % n * 200 for n in range(300)}
+
+
+async def _filled(path: Path) -> None:
+    async with SqliteBackend(path, 10**7) as backend:
+        await backend.put_many(ENTRIES, ttl=None)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_a_damaged_cache_forgets_is_kept_aside_and_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, holes: int
+) -> None:
+    """Whatever is overwritten in the file behind its header: a lookup gives what was put or nothing, what is put after
+    is found again, and the damaged file lies beside the new one as it was, if one was begun."""
+    path = tmp_path_factory.mktemp("damaged") / "c.db"
+    random_ = random.Random(seed)
+
+    async def main() -> None:
+        await _filled(path)
+        content = bytearray(path.read_bytes())
+        for _ in range(holes):
+            at = random_.randrange(100, len(content))
+            content[at : at + 300] = random_.randbytes(len(content[at : at + 300]))
+        path.write_bytes(content)
+        async with SqliteBackend(path, 10**7) as backend:
+            for key, value in zip(ENTRIES, await backend.get_many(list(ENTRIES)), strict=True):
+                assert value is None or len(value) <= len(ENTRIES[key]) + 400  # whether it is right, its envelope tells
+            await backend.put_many({"new": b"value"}, ttl=None)
+            assert await backend.get_many(["new"]) == [b"value"]
+            await backend.delete_many(["0"])
+        async with SqliteBackend(path, 10**7) as again:
+            assert await again.get_many(["new"]) == [b"value"]
+        for kept in path.parent.glob("c.db.damaged-?"):
+            assert abs(kept.stat().st_size - len(content)) < 10**6
+
+    asyncio.run(main())
+
+
+def test_damage_is_said_and_nothing_is_lost_that_lay_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A cache of which the pages are gone is renamed, byte for byte, and a warning says where to; a second damage gets
+    another name."""
+    path = tmp_path / "c.db"
+
+    async def main() -> None:
+        for number in (1, 2):
+            await _filled(path)
+            content = path.read_bytes()[:4096] + b"\xaa" * (path.stat().st_size - 4096)
+            path.write_bytes(content)
+            async with SqliteBackend(path, 10**7) as backend:
+                assert await backend.get_many(["1"]) == [None]
+                assert backend.metrics().entries == 0
+            assert (tmp_path / f"c.db.damaged-{number}").read_bytes() == content
+
+    with caplog.at_level("WARNING", "streamproc"):
+        asyncio.run(main())
+    said = [vars(record).get("kept_as") for record in caplog.records if record.getMessage() == "cache.damaged"]
+    assert said == [str(tmp_path / "c.db.damaged-1"), str(tmp_path / "c.db.damaged-2")]
+
+
+def test_two_who_find_the_same_damage_do_not_set_each_others_new_file_aside(tmp_path: Path) -> None:
+    """Two that share a damaged file: one sets it aside, and both go on with the same new one."""
+    path = tmp_path / "c.db"
+
+    async def main() -> None:
+        await _filled(path)
+        async with SqliteBackend(path, 10**7) as one, SqliteBackend(path, 10**7) as two:
+            content = path.read_bytes()
+            with path.open("r+b") as file:  # the same file, so that both hold it
+                file.seek(4096)
+                file.write(b"\xaa" * (len(content) - 4096))
+            for backend in (one, two):
+                assert await backend.get_many(["1"]) == [None]
+            await one.put_many({"new": b"1"}, ttl=None)
+            assert await two.get_many(["new"]) == [b"1"]
+        assert len(list(tmp_path.glob("c.db.damaged-?"))) == 1
+
+    asyncio.run(main())
+
+
+def test_a_file_that_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """Text, another program's database, and one of ours with a broken header: refused, not moved, not changed."""
+    text, theirs, headless = tmp_path / "tickets.csv", tmp_path / "theirs.db", tmp_path / "headless.db"
+    text.write_bytes(b"certainly not SQLite " * 300)
+    connection = sqlite3.connect(theirs)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+
+    async def opened(path: Path) -> None:
+        async with SqliteBackend(path, 10**6):
+            pass
+
+    asyncio.run(_filled(headless))
+    headless.write_bytes(b"\0" * 100 + headless.read_bytes()[100:])
+    for path in (text, theirs, headless):
+        before = path.read_bytes()
+        with pytest.raises(Refused, match="another program"):
+            asyncio.run(opened(path))
+        assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+HOLDER = """
+import sys, time, apsw
+connection = apsw.Connection(sys.argv[1])
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(1)
+connection.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_locked_cache_is_waited_for_and_never_deleted(tmp_path: Path) -> None:
+    """Another process holds the lock while the cache is opened and written: both wait for it, and all is kept."""
+    path = tmp_path / "c.db"
+    asyncio.run(_filled(path))
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"locked\n"
+    began = time.perf_counter()
+
+    async def main() -> None:
+        async with SqliteBackend(path, 10**7) as backend:
+            await backend.put_many({"new": b"value"}, ttl=None)
+            assert await backend.get_many(["new", "1"]) == [b"value", ENTRIES["1"]]
+
+    asyncio.run(main())
+    assert time.perf_counter() - began >= 0.9
+    assert holder.wait() == 0
+    holder.stdout.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["c.db"]
+
+
+def test_a_cache_that_cannot_be_set_aside_is_a_failed_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the damaged file cannot be renamed, the cache says so and stops."""
+    path = tmp_path / "c.db"
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    async def main() -> None:
+        await _filled(path)
+        path.write_bytes(path.read_bytes()[:4096] + b"\xaa" * (path.stat().st_size - 4096))
+        monkeypatch.setattr(Path, "rename", refuse)
+        with pytest.raises(StorageFailed, match="cannot be moved: Permission denied"):
+            async with SqliteBackend(path, 10**7) as backend:
+                await backend.put_many({"a": b"1"}, ttl=None)
+
+    asyncio.run(main())
