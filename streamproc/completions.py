@@ -8,8 +8,14 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 """Raised when the meaning of a fingerprint changes, so that answers kept under an older one are not found."""
+
+CARRIAGE = frozenset(
+    {"metadata", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store", "stream", "stream_options"}
+)
+"""Parameters that say how a request is carried, billed or labelled, not what is asked. Everything else counts: a key
+that tells too much apart costs a call, one that tells too little gives a wrong answer."""
 
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -43,11 +49,21 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     parameters: dict[str, Any] = {}
     draw: str = ""
 
-    def fingerprint(self) -> str:
+    @property
+    def sampled(self) -> bool:
+        """Tell whether the answer is drawn at random: there is no seed, and the temperature is not 0 (providers take 1
+        where none is set)."""
+        temperature = self.parameters.get("temperature")
+        return (temperature is None or temperature != 0) and self.parameters.get("seed") is None
+
+    def fingerprint(self, sample: str = "") -> str:
         """Give the key of this request: 64 hexadecimal digits, equal for equal requests on every machine.
 
-        The whole request counts. MessagePack tags every type, so 1, 1.0, True and "1" stay apart, and sorted keys
-        make the order of `parameters` irrelevant.
+        The whole request counts but for `CARRIAGE`. MessagePack tags every type, so 1, 1.0, True and "1" stay apart,
+        and sorted keys make the order of `parameters` irrelevant.
+
+        Args:
+            sample: tells apart answers that are drawn at random, where these must not be shared.
 
         Raises:
             TypeError: a parameter is not plain data.
@@ -58,8 +74,9 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
             self.deployment,
             self.model,
             self.messages,
-            self.parameters,
+            {name: value for name, value in self.parameters.items() if name not in CARRIAGE},
             self.draw,
+            sample,
         )
         return hashlib.blake2b(_canonical.encode(fields), digest_size=32).hexdigest()
 

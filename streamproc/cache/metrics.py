@@ -13,6 +13,7 @@ class CacheMetrics(Struct, frozen=True):
         misses: the other lookups.
         evictions: entries removed for room.
         expirations: entries removed because their time was over.
+        rejections: values that were not kept because they were too large.
         errors: lookups and writes that failed and were passed over.
         entries: what it holds now.
         current_bytes: the size of what it holds now.
@@ -26,6 +27,7 @@ class CacheMetrics(Struct, frozen=True):
     misses: int = 0
     evictions: int = 0
     expirations: int = 0
+    rejections: int = 0
     errors: int = 0
     entries: int = 0
     current_bytes: int = 0

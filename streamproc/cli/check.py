@@ -39,6 +39,7 @@ def check_job(job: Path, settings: list[str]) -> int:
             raise ConfigError(f"{name}: is required to run")
         tree[name] = {"type": name_of(f"{name}s", section), **tree[name]}
     tree["llm"]["base_url"] = config.llm.address
+    tree["cache"]["url"] = config.cache.shown_url or None
     _print(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
     is_set = "set" if os.environ.get(config.llm.api_key_env, "").strip() else "not set"
     _print(

@@ -27,11 +27,12 @@ def summary_of(report: RunReport, config: PipelineConfig) -> str:
 
 def _figures(report: RunReport) -> list[str]:
     earlier = f", {report.delivered_before} by earlier runs" if report.delivered_before else ""
+    away = f"; the cache failed {report.cache_errors} times" if report.cache_errors else ""
     return [
         f"{report.records} records in {report.elapsed_seconds:.1f} s ({report.records_per_second:.0f}/s){earlier}",
         f"  completed     {report.completed}",
         f"  failed        {report.failed}",
-        f"  cache hits    {report.cache_hits}, and {report.coalesced} shared a call under way",
+        f"  cache hits    {report.cache_hits}, and {report.coalesced} shared a call under way{away}",
         f"  model calls   {report.model_calls}, of these {report.retries} retries",
         f"  tokens        {report.prompt_tokens} sent, {report.completion_tokens} received",
         f"  at once       {report.peak_concurrency} calls at most",

@@ -13,7 +13,7 @@ from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
 from streamproc.pipeline.landing import Answer, Landing, contained
 from streamproc.pipeline.task import Call, Task
-from streamproc.records import Envelope, Failed, Outcome
+from streamproc.records import Envelope, Failed, Outcome, Record
 
 
 class CacheLookupHandler:
@@ -30,6 +30,7 @@ class CacheLookupHandler:
         outcomes: to the sink.
         meter: gets the figures.
         run_id: whose incomplete answers may be used.
+        share_samples: whether records share an answer that was drawn at random.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CacheLookupHandler:
         outcomes: Outbox[Outcome],
         meter: Meter,
         run_id: str,
+        share_samples: bool,
     ) -> None:
         self._task = task
         self._flights = flights
@@ -51,6 +53,7 @@ class CacheLookupHandler:
         self._outcomes = outcomes
         self._meter = meter
         self._run_id = run_id
+        self._share_samples = share_samples
 
     async def handle(self, batch: Sequence[Envelope], permit: Permit) -> None:
         """Send hits and render errors to the sink, misses to the model; joined records wait with their flight."""
@@ -59,7 +62,7 @@ class CacheLookupHandler:
         for envelope in batch:
             try:
                 request: Request = self._task.render(envelope.record)
-                key = request.fingerprint()
+                key = self._key(request, envelope.record)
             except Exception as raised:  # noqa: BLE001 - the border to user code
                 outcomes.append(Failed(envelope, contained("render_failed", raised)))
                 continue
@@ -76,6 +79,11 @@ class CacheLookupHandler:
         self._meter.add("cache_misses_total", len(misses))
         await self._outcomes.send(outcomes)
         await self._misses.send(misses)
+
+    def _key(self, request: Request, record: Record) -> str:
+        """A sample belongs to its record, in this run and in later ones, unless the task says which draw it is."""
+        own = request.sampled and not request.draw and not self._share_samples
+        return request.fingerprint(sample=record.id) if own else request.fingerprint()
 
     async def _look_up(self, calls: Sequence[Call]) -> Sequence[Answer | None]:
         if self._cache is None or not calls:

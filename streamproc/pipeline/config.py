@@ -30,6 +30,7 @@ SMALLEST_SPAN = 1024
 SETTINGS = {
     "CACHE_ENABLED": "cache.enabled",
     "CACHE_BACKEND": "cache.backend",
+    "CACHE_URL": "cache.url",
     "CACHE_TTL_HOURS": "cache.ttl_hours",
     "CACHE_MAX_SIZE_MB": "cache.max_size_mb",
     "RESOURCE_MONITORING_ENABLED": "resources.monitoring_enabled",

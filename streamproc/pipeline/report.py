@@ -26,6 +26,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
         dead_letters: dead letters of this output, those of earlier runs included.
         unfinished: records read and left to the next run.
         cache_hits: calls answered by the cache.
+        cache_errors: lookups in the cache, and writes to it, that failed and were passed over.
         coalesced: records that shared another's call.
         model_calls: requests that left this machine, retries included.
         retries: attempts made again after a failed one.
@@ -49,6 +50,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     dead_letters: int
     unfinished: int
     cache_hits: int
+    cache_errors: int
     coalesced: int
     model_calls: int
     retries: int
@@ -88,6 +90,7 @@ def report_of(ending: Ending, snapshot: Snapshot, before: Tally, elapsed_seconds
         dead_letters=before.failed + failed,
         unfinished=int(snapshot.gauges["records_in_flight"]),
         cache_hits=snapshot.counter("cache_hits_total"),
+        cache_errors=int(snapshot.gauges.get("cache_errors", 0)),
         coalesced=snapshot.counter("records_coalesced_total"),
         model_calls=snapshot.counter("model_calls_total") - snapshot.counter("model_errors_not_sent_total"),
         retries=snapshot.counter("retries_total"),

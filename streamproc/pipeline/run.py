@@ -24,6 +24,7 @@ from streamproc.llm.completer import Completer
 from streamproc.llm.endpoint import Endpoint
 from streamproc.llm.health import Health
 from streamproc.monitoring.process import ProcessMemory
+from streamproc.pipeline.cache_figures import measure_cache
 from streamproc.pipeline.cache_lookup import CacheLookupHandler
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.landing import Answer, Landing
@@ -123,13 +124,25 @@ class Run:
         policy = RetryPolicy(config.llm.max_attempts, config.llm.ambiguous_retries)
         self._ends += [records, calls, outcomes, to_lookup, to_model, to_sink, lookup_to_sink, model_to_sink]
         self._measure([records, calls, outcomes])
+        if parts.cache is not None:
+            measure_cache(meter, parts.cache)
         return [
             Stage("source", feed, TokenPool(1), SourceHandler(to_lookup, to_sink, meter), [to_lookup, to_sink]),
             Stage(
                 "cache_lookup",
                 Batcher(records, config.batch_processing.max_size),  # without linger: what is there
                 TokenPool(1),
-                CacheLookupHandler(parts.task, flights, parts.cache, landing, to_model, lookup_to_sink, meter, run_id),
+                CacheLookupHandler(
+                    parts.task,
+                    flights,
+                    parts.cache,
+                    landing,
+                    to_model,
+                    lookup_to_sink,
+                    meter,
+                    run_id,
+                    config.cache.share_samples,
+                ),
                 [to_model, lookup_to_sink],
             ),
             Stage(

@@ -20,7 +20,7 @@ from streamproc.cache.sqlite.answers_table import ROW_OVERHEAD_BYTES
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.completions import Usage
-from streamproc.errors import ConfigError, Refused
+from streamproc.errors import ConfigError
 from tests.cache.laws import check_dict, names, operations
 
 Make = Callable[[Path], CacheBackend]

@@ -146,7 +146,7 @@ def test_memory_remains_while_the_server_is_away() -> None:
 
 
 def test_a_cancelled_caller_is_no_failure() -> None:
-    """Callers that leave while the cache is slow say nothing about it, and a probe that leaves lets the next one try."""
+    """Callers that leave a slow cache say nothing about it, and a probe that leaves lets the next one try."""
 
     async def main() -> None:
         inner = Moody()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +77,7 @@ def test_callers_share_one_computation_and_leave_alone(callers: list[tuple[float
         async with anyio.create_task_group() as group:
             for at, patience in callers:
                 group.start_soon(call, at, patience)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         assert not running
         assert len(results) >= sum(patience is None for _, patience in callers)
         if fails:

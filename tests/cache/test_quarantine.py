@@ -90,9 +90,9 @@ def test_two_who_find_the_same_damage_do_not_set_each_others_new_file_aside(tmp_
                 assert await backend.get_many(["1"]) == [None]
             await one.put_many({"new": b"1"}, ttl=None)
             assert await two.get_many(["new"]) == [b"1"]
-        assert len(list(tmp_path.glob("c.db.damaged-?"))) == 1
 
     asyncio.run(main())
+    assert len(list(tmp_path.glob("c.db.damaged-?"))) == 1
 
 
 def test_a_file_that_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path) -> None:

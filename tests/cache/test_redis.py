@@ -66,7 +66,7 @@ def test_a_batch_is_one_command_and_a_crowd_of_writers_few_round_trips(own_redis
 
 
 def test_nothing_that_stops_or_empties_a_shared_server_is_ever_sent(own_redis: RedisServer) -> None:
-    """Clearing 3,000 entries uses SCAN and UNLINK; KEYS, FLUSHDB and FLUSHALL never appear, and what is not ours stays."""
+    """Clearing 3,000 entries uses SCAN and UNLINK, never KEYS, FLUSHDB or FLUSHALL, and what is not ours stays."""
     own_redis.ask("SET", "theirs", "1")
 
     async def main() -> None:
@@ -86,13 +86,13 @@ def test_what_others_put_under_our_keys_is_a_miss(redis_server: RedisServer, pla
     """Bytes of another program, a value of another key, another type of entry: never a value, never an error."""
 
     async def main() -> None:
-        async with RedisBackend(redis_server.url) as backend:
-            async with CacheManager(CacheConfig(), backend, dict[str, int]) as cache:
-                await cache.set("other", {"n": 1})
-                (sealed,) = await backend.get_many(["other"])
-                assert sealed is not None
-                await backend.put_many({"foreign": planted, "swapped": sealed, "cut": sealed[:-1]}, ttl=None)
-                assert await cache.get_many(["foreign", "swapped", "cut", "other"]) == [None, None, None, {"n": 1}]
+        backend = RedisBackend(redis_server.url)
+        async with CacheManager(CacheConfig(), backend, dict[str, int]) as cache:
+            await cache.set("other", {"n": 1})
+            (sealed,) = await backend.get_many(["other"])
+            assert sealed is not None
+            await backend.put_many({"foreign": planted, "swapped": sealed, "cut": sealed[:-1]}, ttl=None)
+            assert await cache.get_many(["foreign", "swapped", "cut", "other"]) == [None, None, None, {"n": 1}]
 
     asyncio.run(main())
 

@@ -1,4 +1,4 @@
-"""A Redis server that is refused, frozen, full, read-only, emptied or restarted: misses, never an error, never a lie."""
+"""A Redis server that is refused, frozen, full, read-only, emptied or restarted: misses, never an error or a lie."""
 
 import asyncio
 import os

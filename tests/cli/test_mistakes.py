@@ -103,7 +103,37 @@ SETTINGS = [
     Mistake("negative drain", ("drain_seconds: must be >= 0", "got -1"), JOB + "drain_seconds: -1\n"),
     Mistake("endless drain", ("drain_seconds: must be a finite number", "inf"), JOB + "drain_seconds: .inf\n"),
     Mistake("endless cache", ("cache.max_size_mb: must be <= 1000000000", "inf"), JOB + "cache: {max_size_mb: .inf}\n"),
-    Mistake("cache backend redis", ("cache.backend", "memory, sqlite", "'redis'"), JOB + "cache: {backend: redis}\n"),
+    Mistake(
+        "cache backend memcache", ("cache.backend", "sqlite, redis", "'memcache'"), JOB + "cache: {backend: memcache}\n"
+    ),
+    Mistake("redis without a server", ("cache.url", "redis://localhost:6379/0"), JOB + "cache: {backend: redis}\n"),
+    Mistake(
+        "redis at a web address",
+        ("cache.url: must be an address that begins with one of redis://", "got 'https://***@host'"),
+        JOB + "cache: {backend: redis, url: 'https://me:hush@host'}\n",
+    ),
+    Mistake(
+        "redis at no port",
+        ("cache.url: must be an address", "got 'redis://host:99999999'"),
+        JOB + "cache: {backend: redis, url: 'redis://host:99999999'}\n",
+    ),
+    Mistake(
+        "a server and no redis",
+        ("cache.url: belongs to backend redis", "with backend sqlite"),
+        JOB + "cache: {backend: sqlite, url: 'redis://host'}\n",
+    ),
+    Mistake("a namespace with a star", ("cache.namespace", "'a*'"), JOB + "cache: {namespace: 'a*'}\n"),
+    Mistake(
+        "an unknown policy",
+        ("cache.policy: must be one of lru, gdsf, s3fifo", "'fifo'"),
+        JOB + "cache: {policy: fifo}\n",
+    ),
+    Mistake(
+        "a redis option that is none",
+        ("cache.url", "socket_timeout"),
+        JOB + "cache: {backend: redis, url: 'redis://host?socket_timeout=soon'}\n",
+        RUN,
+    ),
     Mistake("cache path in memory", ("cache.path", "sqlite", "'c.db'"), JOB + "cache: {backend: memory, path: c.db}\n"),
     Mistake(
         "unknown source",

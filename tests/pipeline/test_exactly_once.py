@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from streamproc import (
     Request,
     ResourcesConfig,
     SqliteSink,
+    Task,
 )
 from streamproc.cache.memory import MemoryBackend
 from streamproc.errors import Ambiguous, BadAnswer, NotSent, RateLimited, RejectedRequest, Unavailable
@@ -32,7 +34,17 @@ from streamproc.pipeline.config import ConcurrencyConfig
 from streamproc.simulation.virtual_time import run_virtual
 from streamproc.testing.faults import Crash, CrashingBackend, CrashingSink, CrashPlan, ScriptedCompleter
 
-LLM = LlmConfig(model="m", prompt="Label: {{ text }}", base_url="http://127.0.0.1:1/v1", max_attempts=3)
+
+def llm(temperature: float) -> LlmConfig:
+    return LlmConfig(
+        model="m",
+        prompt="Label: {{ text }}",
+        base_url="http://127.0.0.1:1/v1",
+        max_attempts=3,
+        parameters={"temperature": temperature},
+    )
+
+
 FAULTS = [None, None, None, Unavailable, RateLimited, NotSent, Ambiguous, BadAnswer, RejectedRequest]
 
 rows = st.lists(
@@ -69,9 +81,9 @@ class Endpoint(ScriptedCompleter):
         super().__init__(answer, lambda request, attempt: dice.choice([0.01, 0.5, 3.0, 40.0]))
 
 
-def config_of(set_up: dict[str, Any]) -> PipelineConfig:
+def config_of(set_up: dict[str, Any], temperature: float = 0) -> PipelineConfig:
     return PipelineConfig(
-        llm=LLM,
+        llm=llm(temperature),
         concurrency=ConcurrencyConfig(initial=set_up["concurrency"]),
         resources=ResourcesConfig(max_concurrent=5),
         batch_processing=BatchConfig(initial_size=set_up["batch"]),
@@ -89,11 +101,13 @@ async def turn_knobs(pipeline: DataProcessingPipeline, sizes: list[int]) -> None
 
 
 @settings(max_examples=120)
-@given(rows, st.lists(set_ups, min_size=1, max_size=4), st.integers(0, 2**16))
-def test_every_record_ends_exactly_once(records: list[dict[str, Any]], runs: list[dict[str, Any]], seed: int) -> None:
+@given(rows, st.lists(set_ups, min_size=1, max_size=4), st.integers(0, 2**16), st.sampled_from([0, 0.7]))
+def test_every_record_ends_exactly_once(
+    records: list[dict[str, Any]], runs: list[dict[str, Any]], seed: int, temperature: float
+) -> None:
     """Over crashes at any moment, duplicates, provider failures, turning knobs and settings that change from run to
-    run: each record has one outcome, its own; a recorded answer is never paid again; a crash re-pays at most what was
-    in flight."""
+    run: each record has one outcome, its own; a recorded answer is never paid again, and one that was drawn at random
+    once a record; a crash re-pays at most what was in flight."""
     store = MemoryBackend(10**9)  # outlives the runs, as a disk does
     sink = MemorySink()
     endpoint = Endpoint(seed)
@@ -102,7 +116,7 @@ def test_every_record_ends_exactly_once(records: list[dict[str, Any]], runs: lis
     async def one_run(set_up: dict[str, Any]) -> None:
         plan = CrashPlan(set_up["crash_at"])
         pipeline = DataProcessingPipeline(
-            config_of(set_up),
+            config_of(set_up, temperature),
             source=MemorySource(records),
             sink=CrashingSink(sink, plan),
             completer=endpoint,
@@ -129,7 +143,8 @@ def test_every_record_ends_exactly_once(records: list[dict[str, Any]], runs: lis
             assert outcome.value == f"LABEL: {data['text'].upper()}"
         else:
             assert "wrong" in data or data["text"] == "boom"
-    assert sum(endpoint.billed.values()) - len(endpoint.billed) <= crashes * 5
+    once = len(endpoint.billed) if temperature == 0 else sum(data.get("text", "boom") != "boom" for data in records)
+    assert sum(endpoint.billed.values()) - once <= crashes * 5
     assert endpoint.peak_in_flight <= 6
 
 
@@ -148,6 +163,55 @@ def test_without_crashes_nothing_is_paid_twice_and_duplicates_share() -> None:
     assert (report.completed, report.model_calls, report.failed) == (500, 7, 0)
     assert report.cache_hits + report.coalesced == 493
     assert sum(outcome.origin == "model" for outcome in sink.completed) == 7
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shared", "calls"),
+    [
+        ({"temperature": 0}, False, 7),
+        ({"temperature": 0.5, "seed": 4}, False, 7),
+        ({"temperature": 0.5}, True, 7),
+        ({"temperature": 0.5}, False, 50),
+        ({}, False, 50),
+        ({"temperature": None, "seed": None}, False, 50),
+    ],
+)
+def test_records_share_an_answer_unless_it_was_drawn_at_random(
+    parameters: dict[str, Any], shared: bool, calls: int
+) -> None:
+    """Equal requests of 50 records, 7 of them different: one call each, or one a record where answers are random and
+    sharing was not asked for; a second run over the same records finds every record's own answer."""
+    endpoint = ScriptedCompleter(lambda request, _: str(request.messages[-1].content))
+    store = MemoryBackend(10**9)
+    config = PipelineConfig(
+        llm=LlmConfig(model="m", prompt="{{ text }}", base_url="http://127.0.0.1:1/v1", parameters=parameters),
+        cache=CacheConfig(share_samples=shared),
+    )
+    source = [{"text": str(number % 7)} for number in range(50)]
+    for expected in (calls, 0):
+        pipeline = DataProcessingPipeline(
+            config, source=MemorySource(source), sink=MemorySink(), completer=endpoint, cache=store
+        )
+        report = run_virtual(pipeline.run())
+        assert (report.completed, report.model_calls) == (50, expected)
+
+
+def test_a_task_may_say_itself_which_draw_an_answer_is() -> None:
+    """With `draw` set, records that name the same draw share it, whatever the temperature."""
+    endpoint = ScriptedCompleter(lambda request, _: request.draw)
+    base = llm(0.9)
+    task = Task(
+        render=lambda record: msgspec.structs.replace(base.request("q"), draw=str(record.data["n"] % 3)),
+        parse=lambda completion: completion.text,
+    )
+    pipeline = DataProcessingPipeline(
+        config_of({"concurrency": 5, "batch": 3}, 0.9),
+        task=task,
+        source=MemorySource([{"n": number} for number in range(30)]),
+        sink=MemorySink(),
+        completer=endpoint,
+    )
+    assert run_virtual(pipeline.run()).model_calls == 3
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "sqlite"])

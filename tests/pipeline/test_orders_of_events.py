@@ -34,7 +34,13 @@ RESOURCES = ResourcesConfig(max_concurrent=8)
 
 
 def config(concurrency: int = 4, *, max_attempts: int = 6, **options: Any) -> PipelineConfig:
-    llm = LlmConfig(model="m", prompt="{{ text }}", base_url="http://127.0.0.1:1/v1", max_attempts=max_attempts)
+    llm = LlmConfig(
+        model="m",
+        prompt="{{ text }}",
+        base_url="http://127.0.0.1:1/v1",
+        max_attempts=max_attempts,
+        parameters={"temperature": 0},
+    )
     return PipelineConfig(llm=llm, concurrency=ConcurrencyConfig(initial=concurrency), **options)
 
 

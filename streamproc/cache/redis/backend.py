@@ -9,7 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamproc.cache.aiocache.backend import AiocacheBackend
-from streamproc.cache.backend import CacheBackend
+from streamproc.cache.backend import LastingBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.cache.redis.cache import KEYS_A_COMMAND, NamespacedRedisCache
@@ -24,7 +24,7 @@ Write = tuple[bytes, float | None]
 """A value and its time to live in seconds."""
 
 
-class RedisBackend(CacheBackend):
+class RedisBackend(LastingBackend):
     """Keep entries on a server: what holds how much, and what makes room, is the server's `maxmemory` and policy.
 
     Opening does not connect: whoever must go on without the server wraps this in `FailOpen`.
@@ -132,6 +132,10 @@ class RedisBackend(CacheBackend):
         except FAILURES as error:
             raise CacheUnavailable(f"redis: {error}") from error
         return msgspec.structs.replace(self.metrics(), entries=entries, current_bytes=held)
+
+    async def prune(self) -> int:
+        """Do nothing: the server removes entries itself when their time is over."""
+        return 0
 
     def metrics(self) -> CacheMetrics:
         """Give hits and misses; what the server holds, `measure` counts."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from streamproc._sqlite import Connection, transaction
-from streamproc.cache.backend import CacheBackend
+from streamproc.cache.backend import LastingBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.cache.sqlite import answers_table
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Group = dict[str, tuple[bytes, float | None]]
 
 
-class SqliteBackend(CacheBackend):
+class SqliteBackend(LastingBackend):
     """Keep entries in a file, the oldest making room for the newest.
 
     Args:
@@ -94,8 +94,11 @@ class SqliteBackend(CacheBackend):
         await self._change(answers_table.clear)
         await self._database.run(lambda connection: connection.execute("VACUUM"))
 
+    async def measure(self) -> CacheMetrics:
+        await self._change(lambda connection: None)
+        return self.metrics()
+
     async def prune(self) -> int:
-        """Remove entries whose time is over, and give their number."""
         now = self._wall()
         return await self._change(lambda connection: answers_table.expire(connection, now))
 

@@ -1,0 +1,130 @@
+"""The key of a request: equal for equal questions, different for any that could be answered differently."""
+
+import copy
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamproc.completions import CARRIAGE, Message, Request
+
+texts = st.text(max_size=6)
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=8,
+)
+messages = st.lists(
+    st.builds(
+        Message,
+        st.sampled_from(["system", "user", "assistant", "tool"]),
+        st.one_of(texts, st.lists(st.dictionaries(texts, plain, max_size=2), max_size=2)),
+    ),
+    max_size=3,
+).map(tuple)
+requests = st.builds(
+    Request,
+    deployment=texts,
+    model=texts,
+    messages=messages,
+    parameters=st.dictionaries(texts, plain, max_size=4),
+    draw=texts,
+)
+
+
+def exactly(value: Any) -> Any:
+    """Give what tells values apart that Python takes for equal: 1, 1.0 and True; -0.0 and 0.0."""
+    if isinstance(value, dict):
+        return frozenset((key, exactly(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(exactly(item) for item in value)
+    return type(value).__name__, repr(value)
+
+
+def identity(request: Request) -> Any:
+    asked = {name: value for name, value in request.parameters.items() if name not in CARRIAGE}
+    said = [(message.role, exactly(message.content)) for message in request.messages]
+    return request.deployment, request.model, tuple(said), exactly(asked), request.draw
+
+
+@given(requests, requests, texts, texts)
+def test_keys_are_equal_exactly_for_equal_questions(one: Request, other: Request, first: str, second: str) -> None:
+    """Two requests have one key if and only if every field that is asked is the same, with its type, and so is the
+    sample."""
+    equal = identity(one) == identity(other) and first == second
+    assert (one.fingerprint(first) == other.fingerprint(second)) == equal
+
+
+@given(requests, st.data())
+def test_any_single_edit_makes_another_key(request: Request, data: st.DataObject) -> None:
+    """One field changed, added or removed anywhere, however deep, is another key."""
+    edited = copy.deepcopy(msgspec.to_builtins(request))
+    spots: list[tuple[Any, Any]] = []
+
+    def visit(node: Any) -> None:
+        for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+            spots.append((node, key))
+            if isinstance(value, dict | list):
+                visit(value)
+
+    visit(edited["parameters"])
+    spots += [(edited, name) for name in ("deployment", "model", "draw")]
+    node, key = data.draw(st.sampled_from(spots))
+    new = data.draw(texts if node is edited else plain)
+    changed = exactly(node[key]) != exactly(new) and not (node is edited["parameters"] and key in CARRIAGE)
+    node[key] = new
+    other = msgspec.structs.replace(
+        request,
+        deployment=edited["deployment"],
+        model=edited["model"],
+        draw=edited["draw"],
+        parameters=edited["parameters"],
+    )
+    assert (other.fingerprint() != request.fingerprint()) == changed
+
+
+@given(requests, st.randoms())
+def test_the_order_of_parameters_means_nothing(request: Request, dice: random.Random) -> None:
+    """However the parameters are ordered, also inside, the key is the same; how the request is carried changes nothing
+    either."""
+
+    def shuffled(value: Any) -> Any:
+        if isinstance(value, dict):
+            items = list(value.items())
+            dice.shuffle(items)
+            return {key: shuffled(item) for key, item in items}
+        return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+    carried = shuffled(request.parameters) | dict.fromkeys(CARRIAGE, "whatever")
+    assert msgspec.structs.replace(request, parameters=carried).fingerprint() == request.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"stop": "X", "user": "Y"}, {"stop": "Xuser: Y"}),
+        ({"n": 1}, {"n": True}),
+        ({"n": 1}, {"n": "1"}),
+        ({"n": 1}, {"n": 1.0}),
+        ({"seed": None}, {}),
+        ({"tools": [{"id": "call_1"}]}, {"tools": [{"id": "call_2"}]}),
+        ({"max_tokens": 16}, {"max_tokens": 17}),
+        ({"a": [["b"], "c"]}, {"a": ["b", ["c"]]}),
+    ],
+)
+def test_what_others_have_mixed_up_is_told_apart(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Pairs that caches in the field gave one key."""
+    base = Request(deployment="d", model="m", messages=(Message("user", "q"),))
+    keys = {msgspec.structs.replace(base, parameters=parameters).fingerprint() for parameters in (one, other)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("odd", [object(), object, 1j, {1: object()}])
+def test_what_is_no_plain_data_has_no_key(odd: Any) -> None:
+    """A parameter that cannot be sent is refused rather than keyed by its address or its looks."""
+    request = Request(deployment="d", model="m", messages=(), parameters={"odd": odd})
+    with pytest.raises(TypeError):
+        request.fingerprint()
