@@ -11,12 +11,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streamproc.cache.aiocache.backend import AiocacheBackend
+    from streamproc.cache.backend import CacheBackend
     from streamproc.cache.config import CacheConfig
+    from streamproc.cache.fail_open import FailOpen
     from streamproc.cache.lru import LRUCache
     from streamproc.cache.manager import CacheManager
+    from streamproc.cache.memory import MemoryBackend
     from streamproc.cache.metrics import CacheMetrics
+    from streamproc.cache.redis.backend import RedisBackend
+    from streamproc.cache.sqlite.backend import SqliteBackend
+    from streamproc.cache.tiered import TieredBackend
     from streamproc.completions import Completion, Message, Request, Usage
     from streamproc.errors import (
+        CacheUnavailable,
         ConfigError,
         ProviderError,
         ProviderStop,
@@ -42,10 +50,13 @@ if TYPE_CHECKING:
     from streamproc.sources.source import Source, SourceConfig
 
 _HOME = {
+    "AiocacheBackend": "cache.aiocache.backend",
     "BatchConfig": "pipeline.config",
+    "CacheBackend": "cache.backend",
     "CacheConfig": "cache.config",
     "CacheManager": "cache.manager",
     "CacheMetrics": "cache.metrics",
+    "CacheUnavailable": "errors",
     "Checkpoint": "records",
     "Completed": "records",
     "Completion": "completions",
@@ -55,6 +66,7 @@ _HOME = {
     "CsvSourceConfig": "sources.csv",
     "DataProcessingPipeline": "pipeline.pipeline",
     "Envelope": "records",
+    "FailOpen": "cache.fail_open",
     "Failed": "records",
     "JsonlSink": "sinks.jsonl",
     "JsonlSinkConfig": "sinks.jsonl",
@@ -62,6 +74,7 @@ _HOME = {
     "JsonlSourceConfig": "sources.jsonl",
     "LRUCache": "cache.lru",
     "LlmConfig": "llm.config",
+    "MemoryBackend": "cache.memory",
     "MemorySink": "sinks.memory",
     "MemorySource": "sources.memory",
     "Message": "completions",
@@ -71,6 +84,7 @@ _HOME = {
     "ProviderStop": "errors",
     "Record": "records",
     "RecordError": "records",
+    "RedisBackend": "cache.redis.backend",
     "Refused": "errors",
     "Request": "completions",
     "ResourcesConfig": "pipeline.config",
@@ -81,21 +95,26 @@ _HOME = {
     "Snapshot": "flow.meter",
     "Source": "sources.source",
     "SourceConfig": "sources.source",
+    "SqliteBackend": "cache.sqlite.backend",
     "SqliteSink": "sinks.sqlite",
     "SqliteSinkConfig": "sinks.sqlite",
     "StorageFailed": "errors",
     "StreamprocError": "errors",
     "Task": "pipeline.task",
+    "TieredBackend": "cache.tiered",
     "Usage": "completions",
     "Verification": "pipeline.verification",
     "verify": "pipeline.verification",
 }
 
 __all__ = [
+    "AiocacheBackend",
     "BatchConfig",
+    "CacheBackend",
     "CacheConfig",
     "CacheManager",
     "CacheMetrics",
+    "CacheUnavailable",
     "Checkpoint",
     "Completed",
     "Completion",
@@ -105,6 +124,7 @@ __all__ = [
     "CsvSourceConfig",
     "DataProcessingPipeline",
     "Envelope",
+    "FailOpen",
     "Failed",
     "JsonlSink",
     "JsonlSinkConfig",
@@ -112,6 +132,7 @@ __all__ = [
     "JsonlSourceConfig",
     "LRUCache",
     "LlmConfig",
+    "MemoryBackend",
     "MemorySink",
     "MemorySource",
     "Message",
@@ -121,6 +142,7 @@ __all__ = [
     "ProviderStop",
     "Record",
     "RecordError",
+    "RedisBackend",
     "Refused",
     "Request",
     "ResourcesConfig",
@@ -131,11 +153,13 @@ __all__ = [
     "Snapshot",
     "Source",
     "SourceConfig",
+    "SqliteBackend",
     "SqliteSink",
     "SqliteSinkConfig",
     "StorageFailed",
     "StreamprocError",
     "Task",
+    "TieredBackend",
     "Usage",
     "Verification",
     "verify",

@@ -1,4 +1,4 @@
-"""For all tests: Hypothesis without a deadline, as the real time of an example says nothing about a law; Redis servers."""
+"""For all tests: Hypothesis without a deadline, as real time says nothing about a law, and real Redis servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
