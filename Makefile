@@ -24,8 +24,8 @@ run: $(READY) ## the main job on real text with a simulated endpoint: nothing to
 test: $(READY) ## every fast test
 	@$(BIN)/python -m pytest -n auto -m "not slow" -q
 
-test-slow: $(READY) ## the long proofs: kill -9 at every write (needs strace, Linux)
-	@command -v strace >/dev/null || sh .ci/install-strace
+test-slow: $(READY) ## the long proofs: kill -9 at every write (needs strace and memcached, Linux)
+	@sh .ci/install-debian strace memcached
 	@$(BIN)/python -m pytest -n auto -m slow -q
 
 check: $(READY) ## format, lint, types, import contracts, fast tests
@@ -39,8 +39,9 @@ format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## measure against a hand-written loop, as ratios
+bench: $(READY) ## measure against loops and clients by hand, as ratios
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.cache_paths
 
 docs: $(READY) ## run every example in docs/ and check that what it names exists
 	@$(BIN)/python -m pytest -q tests/test_docs.py

@@ -84,7 +84,7 @@ def test_the_survey_finds_wrong_sinks(sink, crashes, record_property):
 @pytest.mark.parametrize("sink", ["jsonl", "sqlite"])
 def test_no_point_is_overlooked(sink, tmp_path):
     """strace counts, from outside and of the same run, the very calls at which runs are killed."""
-    assert shutil.which("strace"), "strace is missing: `sh .ci/install-strace`, or use `make test-slow`"
+    assert shutil.which("strace"), "strace is missing: `sh .ci/install-debian strace`, or use `make test-slow`"
     permitted = subprocess.run(["strace", "-qq", "-e", "trace=none", "true"], capture_output=True, text=True)
     assert permitted.returncode == 0, f"ptrace is not permitted here, so nobody can witness: {permitted.stderr}"
     seen = tmp_path / "strace"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiocache.base import BaseCache
@@ -27,6 +28,15 @@ class RawSerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no ty
         return value
 
 
+LONGEST_WHOLE_SECONDS = 30 * 24 * 3600
+"""More than this Memcached takes for a date."""
+
+
+def whole_seconds(ttl: float) -> float:
+    """Give a time to live that every cache understands; the exact one is in the value's own envelope."""
+    return min(max(1, math.ceil(ttl)), LONGEST_WHOLE_SECONDS)
+
+
 class AiocacheBackend(CacheBackend):
     """Keep bytes in an aiocache cache: Redis, Valkey, Memcached, its own memory.
 
@@ -37,15 +47,21 @@ class AiocacheBackend(CacheBackend):
         cache: closed with this.
         name: in figures and logs.
         errors: what the cache's client raises when its server cannot be asked.
+        ttl_of: turns a time to live in seconds into one that the cache takes.
     """
 
     def __init__(
-        self, cache: BaseCache, name: str = "aiocache", errors: tuple[type[Exception], ...] = (OSError,)
+        self,
+        cache: BaseCache,
+        name: str = "aiocache",
+        errors: tuple[type[Exception], ...] = (OSError,),
+        ttl_of: Callable[[float], float] = whole_seconds,
     ) -> None:
         cache.serializer = RawSerializer()
         self._cache = cache
         self._name = name
         self._errors = errors
+        self._ttl_of = ttl_of
         self._hits = self._misses = 0
 
     @property
@@ -72,7 +88,7 @@ class AiocacheBackend(CacheBackend):
         if not items:
             return
         try:
-            await self._cache.multi_set(list(items.items()), ttl=ttl, timeout=0)
+            await self._cache.multi_set(list(items.items()), ttl=None if ttl is None else self._ttl_of(ttl), timeout=0)
         except self._errors as error:
             raise self._unavailable(error) from error
 

@@ -65,7 +65,7 @@ class RedisBackend(LastingBackend):
         """Get ready; nothing is sent yet."""
         self._client = connect(self._url, self._timeout)
         cache = NamespacedRedisCache(self._client, self._namespace)
-        self._cache = AiocacheBackend(cache, "redis", FAILURES)
+        self._cache = AiocacheBackend(cache, "redis", FAILURES, ttl_of=float)
 
     @property
     def _opened(self) -> AiocacheBackend:
