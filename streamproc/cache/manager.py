@@ -21,11 +21,19 @@ from streamproc.flow.clock import Clock
 V = TypeVar("V")
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes that are not ours raises."""
+
+
 class _Missing:
     """Tells a miss from a stored `None`."""
 
 
 _MISSING: Final = _Missing()
+
+
+def _refuse_extension(code: int, _: memoryview) -> None:
+    raise msgspec.ValidationError(f"extension {code} is none of ours")
 
 
 class CacheManager(Generic[V]):
@@ -59,7 +67,7 @@ class CacheManager(Generic[V]):
         self._lease_wait = config.lease_wait_seconds
         self._backend = backend or build_backend(config)
         self._encode = msgspec.msgpack.Encoder().encode
-        decode: Any = msgspec.msgpack.Decoder(kind or Any).decode
+        decode: Any = msgspec.msgpack.Decoder(kind or Any, ext_hook=_refuse_extension).decode
         self._decode: Callable[[bytes], V] = decode
         self._wall = wall
         self._cost_of = cost_of
@@ -96,8 +104,8 @@ class CacheManager(Generic[V]):
             return _MISSING
         try:
             return self._decode(payload)
-        except msgspec.DecodeError:
-            return _MISSING  # of another version of the type
+        except UNREADABLE:
+            return _MISSING  # of another version of the type, or nothing that we wrote
 
     async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[V]]) -> V:
         """Give the value of `key`; where there is none, have one caller compute it and all who wait share it.

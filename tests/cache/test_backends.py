@@ -11,16 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamproc.cache.backend import CacheBackend
-from streamproc.cache.config import CacheConfig
 from streamproc.cache.envelope import cost_of, seal, unseal
 from streamproc.cache.fail_open import FailOpen
-from streamproc.cache.manager import CacheManager
 from streamproc.cache.memory import MemoryBackend
 from streamproc.cache.sqlite.answers_table import ROW_OVERHEAD_BYTES
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
-from streamproc.completions import Usage
-from streamproc.errors import ConfigError
 from tests.cache.laws import check_dict, names, operations
 
 Make = Callable[[Path], CacheBackend]
@@ -178,45 +174,3 @@ def test_any_doubt_is_a_miss(key: str, payload: bytes, expires: float, cost: flo
     assert unseal(key, rubbish, 0.0) is None
     assert 0 <= cost_of(rubbish) < float("inf")
     assert unseal(key, sealed[: data.draw(st.integers(0, len(sealed) - 1))], expires - 1) is None
-
-
-def test_the_manager_gives_typed_values_in_order() -> None:
-    """Hits and misses come in the order of the keys; a value of another type is a miss; figures add up."""
-
-    async def main() -> None:
-        backend = MemoryBackend(10**6)
-        now = 50.0
-        async with CacheManager(CacheConfig(ttl_hours=1), backend, Usage, wall=lambda: now) as cache:
-            await cache.set_many({"a": Usage(1, 2), "b": Usage(3, 4)})
-            assert await cache.get_many(["b", "x", "a", "b"]) == [Usage(3, 4), None, Usage(1, 2), Usage(3, 4)]
-            metrics = cache.metrics()
-            assert (metrics.hits, metrics.misses, metrics.entries) == (3, 1, 2)
-            assert (metrics.hit_ratio, metrics.miss_ratio) == (0.75, 0.25)
-            await cache.delete("a")
-            assert await cache.get("a") is None
-            other = CacheManager(CacheConfig(), backend, list[int], wall=lambda: now)
-            assert await other.get("b") is None
-            now += 3600
-            assert await cache.get("b") is None
-            await cache.clear()
-            assert cache.metrics().entries == 0
-
-    asyncio.run(main())
-
-
-def test_the_default_manager_needs_no_file(tmp_path: Path) -> None:
-    """Without a back end the configuration makes one; sqlite needs a path."""
-
-    async def main() -> None:
-        async with CacheManager[Any](CacheConfig()) as cache:
-            await cache.set("k", {"plain": [1, None, "x"]})
-            assert await cache.get("k") == {"plain": [1, None, "x"]}
-        async with CacheManager[Any](CacheConfig(backend="sqlite", path=str(tmp_path / "c.db"))) as kept:
-            await kept.set("k", 1)
-        async with CacheManager[Any](CacheConfig(backend="sqlite", path=str(tmp_path / "c.db"))) as again:
-            assert await again.get("k") == 1
-
-    asyncio.run(main())
-    with pytest.raises(ConfigError, match="needs a path"):
-        CacheManager(CacheConfig(backend="sqlite"))
-    assert [path.name for path in tmp_path.iterdir()] == ["c.db"]

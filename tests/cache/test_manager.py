@@ -1,0 +1,165 @@
+"""The manager believes nothing that it cannot check, shares nothing that can be changed, and counts right."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamproc.cache.config import CacheConfig
+from streamproc.cache.envelope import seal
+from streamproc.cache.manager import UNREADABLE, CacheManager
+from streamproc.cache.memory import MemoryBackend
+from streamproc.cache.tiered import TieredBackend
+from streamproc.completions import Usage
+from streamproc.errors import ConfigError
+from streamproc.simulation.virtual_time import run_virtual
+from tests.cache.laws import names
+
+HOUR = 3600.0
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.text(max_size=5), st.binary(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=6,
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.dictionaries(names, plain, max_size=4)),
+        st.tuples(st.just("get"), st.lists(names, max_size=6)),
+        st.tuples(st.just("compute"), st.tuples(names, plain)),
+        st.tuples(st.just("delete"), names),
+        st.tuples(st.just("wait"), st.integers(0, 4000)),
+        st.tuples(st.just("clear"), st.none()),
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("tiers", [False, True])
+@settings(max_examples=60)
+@given(script=steps)
+def test_it_is_a_dict_whose_entries_die_after_their_time(tiers: bool, script: list[tuple[str, Any]]) -> None:
+    """Whatever is done in whatever order: a lookup gives what was last stored and is not yet an hour old, in the order
+    asked; a computation runs exactly if there is nothing; hits and misses add up to lookups; what a caller does with
+    his copy changes nobody else's."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+        memory = MemoryBackend(10**6)
+        backend = TieredBackend(MemoryBackend(2000), memory) if tiers else memory
+        cache: CacheManager[Any] = CacheManager(CacheConfig(ttl_hours=1), backend, wall=clock)
+        model: dict[str, tuple[Any, float]] = {}
+        lookups = 0
+
+        def alive(key: str) -> bool:
+            return key in model and clock() < model[key][1]
+
+        def kept(value: Any) -> Any:
+            return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
+
+        for step, argument in script:
+            if step == "set":
+                await cache.set_many(argument)
+                model.update({key: (kept(value), clock() + HOUR) for key, value in argument.items()})
+            elif step == "get":
+                found = await cache.get_many(argument)
+                assert found == [model[key][0] if alive(key) else None for key in argument]
+                lookups += len(argument)
+                for value in found:
+                    if isinstance(value, list):
+                        value.append("mine")
+            elif step == "compute":
+                key, value = argument
+                ran: list[int] = []
+
+                async def compute(value: Any = value, ran: list[int] = ran) -> Any:
+                    ran.append(1)
+                    return value
+
+                expected = model[key][0] if alive(key) else kept(value)
+                assert bool(ran) is False
+                assert await cache.get_or_compute(key, compute) == expected
+                assert len(ran) == (0 if alive(key) else 1)
+                lookups += 1
+                if ran:
+                    model[key] = kept(value), clock() + HOUR
+            elif step == "delete":
+                await cache.delete(argument)
+                model.pop(argument, None)
+            elif step == "wait":
+                await asyncio.sleep(argument)
+            else:
+                await cache.clear()
+                model.clear()
+        metrics = cache.metrics()
+        assert metrics.hits + metrics.misses == lookups
+        await cache.aclose()
+
+    run_virtual(main())
+
+
+@given(st.one_of(st.binary(max_size=60), st.just(b"\x91" * 100_000), st.just(b"\xc7\x05\x2aevil!")))
+def test_forged_bytes_are_a_miss_or_plain_data(payload: bytes) -> None:
+    """Whoever may write to the store may forge an envelope: what comes out then is plain data or a miss, and never an
+    error, however deep it is nested."""
+
+    async def main() -> None:
+        backend = MemoryBackend(10**6)
+        cache: CacheManager[Any] = CacheManager(CacheConfig(), backend)
+        await backend.put_many({"k": seal("k", payload, None)}, ttl=None)
+        try:
+            expected = msgspec.msgpack.decode(payload)
+        except UNREADABLE:
+            expected = None
+        found = await cache.get("k")
+        assert found == expected or isinstance(expected, msgspec.msgpack.Ext) or found != found  # NaN
+        typed: CacheManager[Usage] = CacheManager(CacheConfig(), backend, Usage)
+        assert isinstance(await typed.get("k"), Usage | None)
+
+    asyncio.run(main())
+
+
+def test_the_manager_gives_typed_values_in_order() -> None:
+    """Hits and misses come in the order of the keys; a value of another type is a miss; figures add up."""
+
+    async def main() -> None:
+        backend = MemoryBackend(10**6)
+        now = 50.0
+        async with CacheManager(CacheConfig(ttl_hours=1), backend, Usage, wall=lambda: now) as cache:
+            await cache.set_many({"a": Usage(1, 2), "b": Usage(3, 4)})
+            assert await cache.get_many(["b", "x", "a", "b"]) == [Usage(3, 4), None, Usage(1, 2), Usage(3, 4)]
+            metrics = cache.metrics()
+            assert (metrics.hits, metrics.misses, metrics.entries) == (3, 1, 2)
+            assert (metrics.hit_ratio, metrics.miss_ratio) == (0.75, 0.25)
+            await cache.delete("a")
+            assert await cache.get("a") is None
+            other = CacheManager(CacheConfig(), backend, list[int], wall=lambda: now)
+            assert await other.get("b") is None
+            now += 3600
+            assert await cache.get("b") is None
+            await cache.clear()
+            assert cache.metrics().entries == 0
+
+    asyncio.run(main())
+
+
+def test_the_default_manager_needs_no_file(tmp_path: Path) -> None:
+    """Without a back end the configuration makes one; sqlite needs a path."""
+
+    async def main() -> None:
+        async with CacheManager[Any](CacheConfig()) as cache:
+            await cache.set("k", {"plain": [1, None, "x"]})
+            assert await cache.get("k") == {"plain": [1, None, "x"]}
+        async with CacheManager[Any](CacheConfig(backend="sqlite", path=str(tmp_path / "c.db"))) as kept:
+            await kept.set("k", 1)
+        async with CacheManager[Any](CacheConfig(backend="sqlite", path=str(tmp_path / "c.db"))) as again:
+            assert await again.get("k") == 1
+
+    asyncio.run(main())
+    with pytest.raises(ConfigError, match="needs a path"):
+        CacheManager(CacheConfig(backend="sqlite"))
+    assert [path.name for path in tmp_path.iterdir()] == ["c.db"]
