@@ -14,7 +14,7 @@ from streamproc.cache.backend import CacheBackend
 from streamproc.cache.lease import LeaseStore
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.control.breaker import CircuitBreaker
-from streamproc.errors import CacheUnavailable, StorageFailed
+from streamproc.errors import CacheUnavailable, Damaged, StorageFailed
 from streamproc.flow.clock import Clock
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class FailOpen(CacheBackend):
         try:
             async with asyncio.timeout(self._deadline):
                 result = await work()
-        except (CacheUnavailable, StorageFailed) as error:
+        except (CacheUnavailable, StorageFailed, Damaged) as error:
             self._failed(now, doing, str(error))
             return otherwise
         except TimeoutError:
