@@ -1,0 +1,290 @@
+"""Every policy in a cache, against an oracle that keeps lists and looks through all of them, every time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from streamproc.cache.bounded import BoundedCache
+from streamproc.cache.eviction.policies import PolicyName, make_policy
+
+keys = st.integers(0, 9)
+ttls = st.one_of(st.none(), st.integers(0, 20))
+
+
+@dataclass
+class Held:
+    """All that any oracle wants to know of an entry."""
+
+    key: int
+    value: bytes
+    cost: float
+    expires_at: float
+    last_use: int
+    uses: int = 0
+    priority: float = 0.0
+    queue: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.value)
+
+
+class LRUOracle:
+    """The entry whose last use is the longest ago."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.held: list[Held] = []
+
+    def admits(self, key: int, size: int) -> bool:
+        return True
+
+    def came(self, entry: Held) -> None:
+        pass
+
+    def used(self, entry: Held) -> None:
+        pass
+
+    def next_to_go(self) -> Held:
+        return min(self.held, key=lambda entry: entry.last_use)
+
+
+class GDSFOracle(LRUOracle):
+    """The lowest age + uses * cost / size, the insertion being a use; its priority is the next age."""
+
+    age = 0.0
+
+    def came(self, entry: Held) -> None:
+        self.used(entry)
+
+    def used(self, entry: Held) -> None:
+        uses = entry.uses + 1  # of an entry that only came, `uses` is 0
+        entry.priority = self.age + uses * entry.cost / (entry.size or 1)
+
+    def next_to_go(self) -> Held:
+        lowest = min(self.held, key=lambda entry: (entry.priority, entry.last_use))
+        self.age = lowest.priority
+        return lowest
+
+
+class S3FIFOOracle(LRUOracle):
+    """Three lists, and each entry says in which it is."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
+        self.small_bytes = int(max_bytes * 0.1)
+        self.main_bytes = max_bytes - self.small_bytes
+        self.ghost_bytes = int(max_bytes * 0.9)
+        self.small: list[Held] = []
+        self.main: list[Held] = []
+        self.ghost: list[tuple[int, int]] = []
+        self.returning = False
+
+    def admits(self, key: int, size: int) -> bool:
+        self.returning = key in [k for k, _ in self.ghost]
+        self.ghost = [(k, s) for k, s in self.ghost if k != key]
+        return size < self.small_bytes
+
+    def came(self, entry: Held) -> None:
+        (self.main if self.returning else self.small).append(entry)
+
+    def sweep(self) -> None:
+        """Drop from the lists what went without asking."""
+        self.small = [entry for entry in self.small if entry in self.held]
+        self.main = [entry for entry in self.main if entry in self.held]
+
+    def next_to_go(self) -> Held:
+        self.sweep()
+        if sum(entry.size for entry in self.main) <= self.main_bytes:
+            while self.small:
+                entry = self.small.pop(0)
+                if entry.uses < 2:
+                    self.ghost.append((entry.key, entry.size))
+                    while sum(size for _, size in self.ghost) > self.ghost_bytes:
+                        self.ghost.pop(0)
+                    return entry
+                entry.uses = 0
+                self.main.append(entry)
+        while True:
+            entry = self.main.pop(0)
+            if entry.uses == 0:
+                return entry
+            entry.uses = min(entry.uses, 3) - 1
+            self.main.append(entry)
+
+
+ORACLES: dict[PolicyName, Any] = {"lru": LRUOracle, "gdsf": GDSFOracle, "s3fifo": S3FIFOOracle}
+
+
+class Agreement(RuleBasedStateMachine):
+    """Does everything to a cache and to its oracle. That they always hold the same means the same victims went."""
+
+    name: PolicyName
+
+    @initialize(most=st.integers(0, 60), entries=st.one_of(st.none(), st.integers(0, 6)), ttl=ttls)
+    def begin(self, most: int, entries: int | None, ttl: int | None) -> None:
+        self.now, self.turn = 100.0, 0
+        self.most, self.entries, self.ttl = most, entries, ttl
+        self.policy: Any = make_policy(self.name, most)
+        self.cache: BoundedCache[int, bytes] = BoundedCache(self.policy, entries, most, ttl, clock=lambda: self.now)
+        self.oracle = ORACLES[self.name](most)
+        self.lookups = self.insertions = self.removals = self.evictions = self.rejections = self.peak = 0
+
+    def entry(self, key: int) -> Held | None:
+        return next((entry for entry in self.oracle.held if entry.key == key), None)
+
+    def drop(self, entry: Held | None) -> None:
+        if entry is not None:
+            self.oracle.held.remove(entry)
+            self.removals += 1
+
+    def alive(self, key: int) -> Held | None:
+        """Look a key up; if its time is over, that is noticed now."""
+        entry = self.entry(key)
+        if entry is not None and entry.expires_at <= self.now:
+            self.drop(entry)
+            return None
+        return entry
+
+    def drop_all_that_expired(self) -> None:
+        for entry in [entry for entry in self.oracle.held if entry.expires_at <= self.now]:
+            self.drop(entry)
+
+    def has_room(self, size: int) -> bool:
+        held = self.oracle.held
+        return (self.entries is None or len(held) + 1 <= self.entries) and (
+            sum(entry.size for entry in held) + size <= self.most
+        )
+
+    @rule(key=keys, size=st.integers(0, 8), ttl=ttls, cost=st.sampled_from([0.0, 0.3, 1.0, 5.0]))
+    def set(self, key: int, size: int, ttl: int | None, cost: float) -> None:
+        self.cache.set(key, bytes(size), ttl_seconds=ttl, cost=cost)
+        self.drop(self.entry(key))
+        if size > self.most or self.entries == 0 or not self.oracle.admits(key, size):
+            self.rejections += 1
+            return
+        if not self.has_room(size):
+            self.drop_all_that_expired()
+        while not self.has_room(size):
+            self.drop(self.oracle.next_to_go())
+            self.evictions += 1
+        lives = self.ttl if ttl is None else ttl
+        self.turn += 1
+        entry = Held(key, bytes(size), cost, float("inf") if lives is None else self.now + lives, self.turn)
+        self.oracle.held.append(entry)
+        self.oracle.came(entry)
+        self.insertions += 1
+        self.peak = max(self.peak, sum(entry.size for entry in self.oracle.held))
+
+    @rule(key=keys)
+    def get(self, key: int) -> None:
+        self.lookups += 1
+        entry = self.alive(key)
+        assert self.cache.get(key) == (entry and entry.value)
+        if entry is not None:
+            self.turn += 1
+            entry.uses, entry.last_use = entry.uses + 1, self.turn
+            self.oracle.used(entry)
+
+    @rule(key=keys)
+    def look_without_use(self, key: int) -> None:
+        entry = self.alive(key)
+        assert self.cache.peek(key) == (entry and entry.value)
+        assert (key in self.cache) == (entry is not None)
+
+    @rule(key=keys)
+    def delete(self, key: int) -> None:
+        entry = self.alive(key)
+        assert self.cache.pop(key, None) == (entry and entry.value)
+        self.drop(entry)
+
+    @rule()
+    def popitem(self) -> None:
+        self.drop_all_that_expired()
+        if self.oracle.held:
+            entry = self.oracle.next_to_go()
+            assert self.cache.popitem() == (entry.key, entry.value)
+            self.drop(entry)
+        else:
+            with pytest.raises(KeyError):
+                self.cache.popitem()
+
+    @rule()
+    def clear(self) -> None:
+        self.cache.clear()
+        self.removals += len(self.oracle.held)
+        self.oracle = ORACLES[self.name](self.most)
+
+    @rule(seconds=st.integers(0, 8))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def read_everything(self) -> None:
+        self.drop_all_that_expired()
+        expected = {entry.key: entry.value for entry in self.oracle.held}
+        assert dict(self.cache.items()) == expected
+        assert sorted(self.cache) == sorted(expected)
+        assert sorted(self.cache.values()) == sorted(expected.values())
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "cache"):
+            return
+        metrics, held = self.cache.metrics(), self.oracle.held
+        assert sorted(self.cache._entries) == sorted(entry.key for entry in held)
+        assert metrics.entries == len(held) == self.insertions - self.removals
+        assert self.entries is None or metrics.entries <= self.entries
+        assert metrics.current_bytes == sum(entry.size for entry in held) <= self.most
+        assert metrics.peak_bytes == self.peak
+        assert metrics.hits + metrics.misses == self.lookups
+        assert (metrics.evictions, metrics.rejections) == (self.evictions, self.rejections)
+
+    @invariant()
+    def keep_no_more_than_they_need(self) -> None:
+        if not hasattr(self, "cache"):
+            return
+        held = len(self.oracle.held)
+        assert len(self.cache._deadlines) <= 2 * held + 16
+        if self.name == "lru":
+            assert len(self.policy._order) == held
+        elif self.name == "gdsf":
+            assert len(self.policy._standings) == held
+            assert len(self.policy._heap) <= 2 * held + 16
+        else:
+            queued = [*self.policy._small.sizes, *self.policy._main.sizes]
+            assert len(self.policy._uses) == len(queued) == len(set(queued)) == held
+            assert self.policy._ghost.bytes <= 0.9 * self.most
+
+    def teardown(self) -> None:
+        """Whatever was done, what is left goes in the order of the oracle."""
+        if hasattr(self, "cache"):
+            while self.cache:
+                self.popitem()
+
+
+class LRUAgreement(Agreement):
+    name = "lru"
+
+
+class GDSFAgreement(Agreement):
+    name = "gdsf"
+
+
+class S3FIFOAgreement(Agreement):
+    name = "s3fifo"
+
+
+SETTINGS = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestLRU, TestGDSF, TestS3FIFO = LRUAgreement.TestCase, GDSFAgreement.TestCase, S3FIFOAgreement.TestCase
+TestLRU.settings = TestGDSF.settings = TestS3FIFO.settings = SETTINGS
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    """A name that is no policy's is refused, with the names that are."""
+    wrong: Any = "mru"
+    with pytest.raises(ValueError, match="must be one of lru, gdsf, s3fifo, got 'mru'"):
+        make_policy(wrong, 10)
