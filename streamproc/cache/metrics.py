@@ -13,7 +13,7 @@ class CacheMetrics(Struct, frozen=True):
         misses: the other lookups.
         evictions: entries removed for room.
         expirations: entries removed because their time was over.
-        rejections: values that were not kept because they were too large.
+        rejections: values that were not kept: larger than the cache, or not admitted by its policy.
         errors: lookups and writes that failed and were passed over.
         entries: what it holds now.
         current_bytes: the size of what it holds now.
