@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import hit_path, miss_path
+from bench import hit_path, lru_get, miss_path
 from bench.endpoint import running_endpoint
 from bench.machine import CLIENT_CORE, Machine, describe, pin
 from bench.pairs import Figure
@@ -46,11 +46,11 @@ def write_down(machine: Machine, figures: Sequence[Figure]) -> Path:
 def main() -> None:
     """Run the scenarios named on the command line, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", choices=["miss", "hit", []], help="all if none is named")
+    parser.add_argument("scenarios", nargs="*", choices=["miss", "hit", "get", []], help="all if none is named")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the usual number of records")
     parser.add_argument("--no-result", action="store_true", help="show the figures, write no file")
     options = parser.parse_args()
-    wanted = options.scenarios or ["miss", "hit"]
+    wanted = options.scenarios or ["miss", "hit", "get"]
     machine = describe()
     figures: list[Figure] = []
     with running_endpoint() as base_url, tempfile.TemporaryDirectory(prefix="streamproc-bench-") as name:
@@ -60,6 +60,8 @@ def main() -> None:
             figures.append(miss_path.measure(base_url, Path(name), options.scale, cache="memory"))
         if "hit" in wanted:
             figures.append(hit_path.measure(Path(name), options.scale))
+        if "get" in wanted:
+            figures.extend(lru_get.measure(options.scale))
     console = Console()
     if not console.is_terminal:
         console.width = 120
