@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from streamproc.cache.eviction.policies import PolicyName
 from streamproc.config import Config
 from streamproc.errors import ConfigError
 
@@ -46,7 +47,7 @@ class CacheConfig(Config, frozen=True, kw_only=True):
     namespace: Name = "default"
     ttl_hours: Annotated[float, Meta(gt=0, le=1e6)] = 24.0
     max_size_mb: Annotated[float, Meta(gt=0, le=1e9)] = 100.0
-    policy: Literal["lru", "gdsf", "s3fifo"] = "lru"
+    policy: PolicyName = "lru"
     share_samples: bool = False
     timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.25
     lease_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
