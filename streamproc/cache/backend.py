@@ -54,6 +54,14 @@ class CacheBackend(Closing, ABC):
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Forget keys; unknown ones are passed over."""
 
+    async def delete_prefix(self, prefix: str) -> None:
+        """Forget every key that begins with `prefix`.
+
+        Raises:
+            NotImplementedError: this back end cannot tell which keys it holds.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot tell which of its keys begin with {prefix!r}")
+
     @abstractmethod
     async def clear(self) -> None:
         """Forget everything."""

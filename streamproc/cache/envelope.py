@@ -41,6 +41,12 @@ def seal(key: str, payload: bytes, expires_at: float | None, cost: float = 1.0) 
     return head + _digest(key, head, payload) + payload
 
 
+def deadline_of(sealed: bytes) -> float | None:
+    """Give when bytes that `seal` made expire, in seconds since 1970; `None` for never."""
+    deadline: float = _HEAD.unpack_from(sealed)[1]
+    return None if deadline == math.inf else deadline
+
+
 def unseal(key: str, stored: bytes, now: float) -> bytes | None:
     """Give the payload, or `None` if these bytes are not a whole, living value of `key`. Never raises.
 

@@ -70,6 +70,9 @@ class FailOpen(CacheBackend):
     async def delete_many(self, keys: Sequence[str]) -> None:
         await self._inner.delete_many(keys)
 
+    async def delete_prefix(self, prefix: str) -> None:
+        await self._inner.delete_prefix(prefix)
+
     async def clear(self) -> None:
         await self._inner.clear()
 

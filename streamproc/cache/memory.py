@@ -52,6 +52,9 @@ class MemoryBackend(CacheBackend):
         for key in keys:
             self._cache.pop(key, None)
 
+    async def delete_prefix(self, prefix: str) -> None:
+        await self.delete_many([key for key in self._cache if key.startswith(prefix)])
+
     async def clear(self) -> None:
         self._cache.clear()
 

@@ -64,6 +64,10 @@ class TieredBackend(CacheBackend):
         await self.back.delete_many(keys)
         await self.front.delete_many(keys)
 
+    async def delete_prefix(self, prefix: str) -> None:
+        await self.back.delete_prefix(prefix)
+        await self.front.delete_prefix(prefix)
+
     async def clear(self) -> None:
         await self.back.clear()
         await self.front.clear()

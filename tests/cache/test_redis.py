@@ -13,12 +13,12 @@ from streamproc.cache.config import CacheConfig
 from streamproc.cache.manager import CacheManager
 from streamproc.cache.redis.backend import RedisBackend
 from streamproc.errors import CacheUnavailable, ConfigError
-from tests.cache.laws import check_dict, operations
+from tests.cache.laws import check_dict, listed_operations, operations
 from tests.redis_server import RedisServer
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=operations)
+@given(script=listed_operations)
 def test_the_server_is_a_dict(redis_server: RedisServer, script: list[tuple[str, Any]]) -> None:
     """The server gives back what was put, in the order that was asked; clearing leaves another namespace alone."""
 

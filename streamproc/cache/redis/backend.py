@@ -12,7 +12,7 @@ from streamproc.cache.aiocache.backend import AiocacheBackend
 from streamproc.cache.backend import LastingBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
-from streamproc.cache.redis.cache import KEYS_A_COMMAND, NamespacedRedisCache
+from streamproc.cache.redis.cache import KEYS_A_COMMAND, NamespacedRedisCache, keys_with, unlink_prefix
 from streamproc.cache.redis.client import FAILURES, connect
 from streamproc.cache.redis.lease import RedisLeases
 from streamproc.errors import CacheUnavailable
@@ -108,6 +108,12 @@ class RedisBackend(LastingBackend):
         except FAILURES as error:
             raise CacheUnavailable(f"redis: {error}") from error
 
+    async def delete_prefix(self, prefix: str) -> None:
+        try:
+            await unlink_prefix(self._connected, self._prefix + prefix)
+        except FAILURES as error:
+            raise CacheUnavailable(f"redis: {error}") from error
+
     async def clear(self) -> None:
         """Forget everything in this namespace, a few keys at a time."""
         await self._opened.clear()
@@ -121,10 +127,9 @@ class RedisBackend(LastingBackend):
         client = self._connected
         entries = held = 0
         try:
-            keys = [key async for key in client.scan_iter(match=f"{self._prefix}*", count=KEYS_A_COMMAND)]
-            for start in range(0, len(keys), KEYS_A_COMMAND):
+            async for keys in keys_with(client, self._prefix):
                 async with client.pipeline(transaction=False) as pipeline:
-                    for key in keys[start : start + KEYS_A_COMMAND]:
+                    for key in keys:
                         pipeline.strlen(key)
                     sizes = [size for size in await pipeline.execute() if size]
                 entries += len(sizes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from aiocache import RedisCache
@@ -16,6 +17,10 @@ KEYS_A_COMMAND = 500
 
 TTL_JITTER = 0.1
 """How much sooner an entry may go than asked, as a ratio: what was stored together must not expire together."""
+
+
+_GLOB = re.compile(r"[*?\[\]\\^]")
+"""What SCAN does not take literally."""
 
 
 class NamespacedRedisCache(RedisCache):  # type: ignore[misc]  # aiocache has no types
@@ -46,18 +51,29 @@ class NamespacedRedisCache(RedisCache):  # type: ignore[misc]  # aiocache has no
         return True
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
-        keys: list[bytes] = []
-        async for key in self.client.scan_iter(match=f"{self.namespace}:*", count=KEYS_A_COMMAND):
-            keys.append(key)
-            if len(keys) == KEYS_A_COMMAND:
-                await self.client.unlink(*keys)
-                keys.clear()
-        if keys:
-            await self.client.unlink(*keys)
+        await unlink_prefix(self.client, f"{self.namespace}:")
         return True
 
     async def _close(self, *args: Any, _conn: Any = None, **kwargs: Any) -> None:
         await self.client.aclose()
+
+
+async def keys_with(client: Redis, prefix: str) -> AsyncIterator[list[bytes]]:
+    """Give the keys that begin with a prefix, some at a time, without holding the server up."""
+    keys: list[bytes] = []
+    async for key in client.scan_iter(match=_GLOB.sub(r"\\\g<0>", prefix) + "*", count=KEYS_A_COMMAND):
+        keys.append(key)
+        if len(keys) == KEYS_A_COMMAND:
+            yield keys
+            keys = []
+    if keys:
+        yield keys
+
+
+async def unlink_prefix(client: Redis, prefix: str) -> None:
+    """Remove the keys that begin with a prefix."""
+    async for keys in keys_with(client, prefix):
+        await client.unlink(*keys)
 
 
 def _milliseconds(ttl: float) -> int:

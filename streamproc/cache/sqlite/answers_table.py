@@ -33,6 +33,7 @@ _GET = """
 SELECT key, value FROM entries WHERE key IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?)
 """
 _DELETE_KEYS = "DELETE FROM entries WHERE key IN (SELECT value FROM json_each(?)) RETURNING size"
+_DELETE_PREFIX = "DELETE FROM entries WHERE instr(key, ?) = 1 RETURNING size"
 _DELETE_EXPIRED = "DELETE FROM entries WHERE expires_at <= ? RETURNING size"
 _DELETE_OLDEST = """
 DELETE FROM entries
@@ -98,6 +99,11 @@ def expire(connection: Connection, now: float) -> int:
 def delete(connection: Connection, keys: Iterable[str]) -> None:
     """Remove keys; unknown ones are passed over."""
     _delete(connection, _DELETE_KEYS, (json.dumps(list(keys)),))
+
+
+def delete_prefix(connection: Connection, prefix: str) -> None:
+    """Remove the keys that begin with a prefix. Reads every key."""
+    _delete(connection, _DELETE_PREFIX, (prefix,))
 
 
 def clear(connection: Connection) -> None:

@@ -90,6 +90,9 @@ class SqliteBackend(LastingBackend):
     async def delete_many(self, keys: Sequence[str]) -> None:
         await self._change(lambda connection: answers_table.delete(connection, keys))
 
+    async def delete_prefix(self, prefix: str) -> None:
+        await self._change(lambda connection: answers_table.delete_prefix(connection, prefix))
+
     async def clear(self) -> None:
         await self._change(answers_table.clear)
         await self._database.run(lambda connection: connection.execute("VACUUM"))
