@@ -1,1 +1,1 @@
-"""The bridge to aiocache, in both directions."""
+"""Where our caches and aiocache's meet: each can stand in the other's place."""
