@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 EXPECTED = {
+    "caches_elsewhere.py": ["[9, 16, 9]", "2 computed", "['Lisbon', 'Lisbon', 'Kyoto']"],
     "own_sink.py": ["2 completed", "1 completed", "['0', '1', '2']"],
     "run_from_python.py": ["2 completed, 1 dead letters", "verified"],
     "stream.py": ["3 completed with 2 calls"],
