@@ -16,12 +16,13 @@ def encode(value: object) -> bytes:
     A tuple would come back as a list, and an object as a dict, so they are refused.
 
     Raises:
-        TypeError: there is something else in the value, an int beyond 64 bits, or a str that UTF-8 cannot hold.
+        TypeError: there is something else in the value, an int beyond 64 bits, a str that UTF-8 cannot hold, or more
+            nesting than the interpreter's stack.
     """
-    _check(value)
     try:
+        _check(value)
         return msgspec.msgpack.encode(value)
-    except (OverflowError, UnicodeEncodeError) as error:
+    except (OverflowError, UnicodeEncodeError, RecursionError) as error:
         raise TypeError(f"only plain data can be stored: {error}") from error
 
 
@@ -31,7 +32,10 @@ def decode(data: bytes) -> Any:
     Raises:
         msgspec.DecodeError: these bytes are not of `encode`.
     """
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except RecursionError as error:
+        raise msgspec.DecodeError("nested too deeply to be of this writer") from error
 
 
 def _check(value: object) -> None:

@@ -30,9 +30,6 @@ class _Stored(msgspec.Struct, frozen=True):
     message: _Message | None
 
 
-_decoder = msgspec.msgpack.Decoder(list[_Stored])
-
-
 def pack(generations: Sequence[Generation]) -> bytes:
     """Encode generations.
 
@@ -45,7 +42,7 @@ def pack(generations: Sequence[Generation]) -> bytes:
 def unpack(data: bytes) -> list[Generation] | None:
     """Give the generations that `pack` made `data` of; `None` if these bytes are of another writer."""
     try:
-        return [_rebuilt(stored) for stored in _decoder.decode(data)]
+        return [_rebuilt(stored) for stored in msgspec.convert(plain_data.decode(data), list[_Stored])]
     except (msgspec.DecodeError, KeyError, TypeError, ValueError):  # pydantic's errors are ValueErrors
         return None
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from streamproc.cache.aiocache.frontend import BackendCache
 from streamproc.cache.aiocache.key_locks import locks_of
 from streamproc.cache.backend import CacheBackend
+from streamproc.cache.envelope import seal
 from streamproc.cache.memory import MemoryBackend
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.cache.tiered import TieredBackend
@@ -199,10 +200,15 @@ class Colour(enum.IntEnum):
     RED = 1
 
 
+DEEP: list[Any] = []
+for _ in range(10**4):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
     "value",
-    [(1, 2), {1, 2}, object(), Text("t"), Colour.RED, datetime.now(UTC), 2**64, "\ud800", [1, (2,)], {(1, 2): 3}],
-    ids=["tuple", "set", "object", "str subclass", "enum", "date", "large int", "surrogate", "nested", "key"],
+    [(1, 2), {1, 2}, object(), Text("t"), Colour.RED, datetime.now(UTC), 2**64, "\ud800", [1, (2,)], {(1, 2): 3}, DEEP],
+    ids=["tuple", "set", "object", "str subclass", "enum", "date", "large int", "surrogate", "nested", "key", "deep"],
 )
 def test_what_would_come_back_as_something_else_is_refused(value: object) -> None:
     """Anything but plain data raises TypeError and leaves what was there."""
@@ -331,6 +337,10 @@ def test_what_is_not_the_keys_own_value_is_a_miss() -> None:
             assert not await cache.exists("a")
         await cache._backend.put_many({cache.build_key("b"): sealed}, ttl=None)
         assert await cache.get("b") is None
+        for payload in (b"\x91" * 10**5, b"\xc1", b""):
+            sealed = seal(cache.build_key("c"), payload, None)
+            await cache._backend.put_many({cache.build_key("c"): sealed}, ttl=None)
+            assert await cache.get("c") is None
         with pytest.raises(AttributeError, match="not a public method"):
             await cache.raw("__class__")
 
