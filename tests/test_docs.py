@@ -17,6 +17,12 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 EXPECTED = {
+    "cache.py": [
+        "[3, 5, 3, 3, 5] computed 2 of 5",
+        "[6, None, 3]",
+        "4 entries, 3 callers coalesced, hit ratio 0.25",
+        "['a', 'c'] 1 evicted",
+    ],
     "caches_elsewhere.py": ["[9, 16, 9]", "2 computed", "['Lisbon', 'Lisbon', 'Kyoto']"],
     "own_sink.py": ["2 completed", "1 completed", "['0', '1', '2']"],
     "run_from_python.py": ["2 completed, 1 dead letters", "verified"],

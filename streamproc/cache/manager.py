@@ -15,14 +15,11 @@ from streamproc.cache.config import CacheConfig
 from streamproc.cache.envelope import seal, unseal
 from streamproc.cache.lease import Leases
 from streamproc.cache.metrics import CacheMetrics
+from streamproc.cache.plain_data import decoder
 from streamproc.cache.single_flight import SingleFlight
 from streamproc.flow.clock import Clock
 
 V = TypeVar("V")
-
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding bytes that are not ours raises."""
 
 
 class _Missing:
@@ -30,10 +27,6 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
-
-
-def _refuse_extension(code: int, _: memoryview) -> None:
-    raise msgspec.ValidationError(f"extension {code} is none of ours")
 
 
 class CacheManager(Generic[V]):
@@ -67,8 +60,7 @@ class CacheManager(Generic[V]):
         self._lease_wait = config.lease_wait_seconds
         self._backend = backend or build_backend(config)
         self._encode = msgspec.msgpack.Encoder().encode
-        decode: Any = msgspec.msgpack.Decoder(kind or Any, ext_hook=_refuse_extension).decode
-        self._decode: Callable[[bytes], V] = decode
+        self._decode: Callable[[bytes], V] = decoder(kind or Any)
         self._wall = wall
         self._cost_of = cost_of
         self._flights: SingleFlight[bytes] = SingleFlight()
@@ -104,7 +96,7 @@ class CacheManager(Generic[V]):
             return _MISSING
         try:
             return self._decode(payload)
-        except UNREADABLE:
+        except msgspec.DecodeError:
             return _MISSING  # of another version of the type, or nothing that we wrote
 
     async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[V]]) -> V:

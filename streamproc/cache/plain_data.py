@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_decoder = msgspec.msgpack.Decoder()
 
 
 def encode(value: object) -> bytes:
@@ -26,16 +26,33 @@ def encode(value: object) -> bytes:
         raise TypeError(f"only plain data can be stored: {error}") from error
 
 
+def _refuse_extension(code: int, _: memoryview) -> None:
+    raise msgspec.ValidationError(f"extension {code} is none of ours")
+
+
+def decoder(kind: Any = Any) -> Callable[[bytes], Any]:
+    """Make what reads values of a type back. Bytes that hold none, whoever made them, raise `msgspec.DecodeError`."""
+    read = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
+
+    def decode(data: bytes) -> Any:
+        try:
+            return read(data)
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise msgspec.DecodeError(f"not of this writer: {error}") from error
+
+    return decode
+
+
+_decode = decoder()
+
+
 def decode(data: bytes) -> Any:
     """Give the value that `encode` made `data` of.
 
     Raises:
         msgspec.DecodeError: these bytes are not of `encode`.
     """
-    try:
-        return _decoder.decode(data)
-    except RecursionError as error:
-        raise msgspec.DecodeError("nested too deeply to be of this writer") from error
+    return _decode(data)
 
 
 def _check(value: object) -> None:

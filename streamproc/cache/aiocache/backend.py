@@ -14,12 +14,12 @@ from streamproc.cache.metrics import CacheMetrics
 from streamproc.errors import CacheUnavailable, ConfigError
 
 
-class RawSerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no types
+class RawSerializer(BaseSerializer):
     """Passes bytes through, both ways."""
 
     DEFAULT_ENCODING = None
 
-    def dumps(self, value: bytes) -> bytes:
+    def dumps(self, value: bytes) -> bytes:  # type: ignore[override]  # aiocache names str, and takes bytes
         """Give the bytes as they are."""
         return value
 
@@ -57,7 +57,7 @@ class AiocacheBackend(CacheBackend):
         errors: tuple[type[Exception], ...] = (OSError,),
         ttl_of: Callable[[float], float] = whole_seconds,
     ) -> None:
-        cache.serializer = RawSerializer()
+        cache.serializer = RawSerializer()  # type: ignore[no-untyped-call]  # aiocache has no types
         self._cache = cache
         self._name = name
         self._errors = errors

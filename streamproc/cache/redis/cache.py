@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from aiocache import RedisCache
+from aiocache.backends.redis import RedisCache
 from redis.asyncio import Redis
 
 from streamproc.cache.aiocache.backend import RawSerializer
@@ -23,7 +23,7 @@ _GLOB = re.compile(r"[*?\[\]\\^]")
 """What SCAN does not take literally."""
 
 
-class NamespacedRedisCache(RedisCache):  # type: ignore[misc]  # aiocache has no types
+class NamespacedRedisCache(RedisCache):
     """Reads with MGET, writes in a pipeline, and clears its own keys only, a few at a time.
 
     Args:
@@ -32,8 +32,10 @@ class NamespacedRedisCache(RedisCache):  # type: ignore[misc]  # aiocache has no
     """
 
     def __init__(self, client: Redis, namespace: str) -> None:
-        super().__init__(
-            serializer=RawSerializer(), namespace=namespace, key_builder=lambda key, namespace: f"{namespace}:{key}"
+        super().__init__(  # type: ignore[no-untyped-call]  # aiocache has no types
+            serializer=RawSerializer(),  # type: ignore[no-untyped-call]
+            namespace=namespace,
+            key_builder=lambda key, namespace: f"{namespace}:{key}",
         )
         self.client = client  # the one it has just made knows neither our limits nor a URL; it has not connected
 

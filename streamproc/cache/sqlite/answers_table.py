@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from streamproc._sqlite import Connection, insert
+from streamproc.errors import Damaged
 
 LOW_WATER = 0.9
 """How full the cache is left, of its bound, when it had to make room."""
@@ -56,17 +57,19 @@ class Totals(Struct, frozen=True):
 def totals(connection: Connection) -> Totals:
     """Give what the entries take."""
     ((held, entries),) = connection.execute("SELECT bytes, entries FROM totals")
-    return Totals(held, entries)
+    return Totals(_whole(held), _whole(entries))
 
 
 def get(connection: Connection, keys: Sequence[str], now: float) -> dict[str, bytes]:
     """Give the values of those keys that are there and live."""
-    return dict(connection.execute(_GET, (json.dumps(list(keys)), now)))
+    found = connection.execute(_GET, (json.dumps(list(keys)), now))
+    return {key: value for key, value in found if isinstance(value, bytes)}
 
 
 def put(connection: Connection, rows: Sequence[Row]) -> None:
     """Set values, each key at most once; the newest entries are the last to make room."""
-    replaced = [size for (size,) in connection.execute(_DELETE_KEYS, (json.dumps([key for key, _, _ in rows]),))]
+    keys = json.dumps([key for key, _, _ in rows])
+    replaced = [_whole(size) for (size,) in connection.execute(_DELETE_KEYS, (keys,))]
     sized = [(key, value, len(value) + ROW_OVERHEAD_BYTES, expires_at) for key, value, expires_at in rows]
     insert(connection, _INTO, sized)
     _count(connection, sum(row[2] for row in sized) - sum(replaced), len(sized) - len(replaced))
@@ -112,9 +115,16 @@ def clear(connection: Connection) -> None:
 
 
 def _delete(connection: Connection, statement: str, arguments: tuple[str | float, ...]) -> int:
-    sizes = [size for (size,) in connection.execute(statement, arguments)]
+    sizes = [_whole(size) for (size,) in connection.execute(statement, arguments)]
     _count(connection, -sum(sizes), -len(sizes))
     return len(sizes)
+
+
+def _whole(number: object) -> int:
+    """Believe what SQLite read: it checks the shape of a page, not what stands in it."""
+    if not isinstance(number, int) or number < 0:
+        raise Damaged(f"a size or a count in the cache reads {number!r:.50}")
+    return number
 
 
 def _count(connection: Connection, more_bytes: int, more_entries: int) -> None:

@@ -69,7 +69,7 @@ class SelfReplacingDatabase(Database):
         except OSError as failure:
             raise StorageFailed(f"{self.path} is damaged and cannot be moved: {failure.strerror}") from failure
         if kept is not None:
-            log.warning("cache.damaged", path=str(self.path), kept_as=str(kept), reason=str(error.__cause__))
+            log.warning("cache.damaged", path=str(self.path), kept_as=str(kept), reason=str(error.__cause__ or error))
 
 
 def _set_aside(path: Path, damaged: Inode) -> Path | None:
