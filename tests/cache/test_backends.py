@@ -49,6 +49,20 @@ def test_a_back_end_is_a_dict(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_prefix_is_the_beginning_and_nothing_else(tmp_path: Path, name: str) -> None:
+    """Deleting by prefix takes no pattern, tells cases apart, and leaves keys that hold the prefix further on."""
+
+    async def main() -> None:
+        async with MAKERS[name](tmp_path) as backend:
+            gone, kept = ["a%", "a%b", "a%\0"], ["ba%", "a", "ab", "A%", ""]
+            await backend.put_many(dict.fromkeys([*kept, *gone], b"v"), ttl=None)
+            await backend.delete_prefix("a%")
+            assert await backend.get_many([*gone, *kept]) == [None] * 3 + [b"v"] * 5
+
+    asyncio.run(main())
+
+
 def test_a_back_end_that_cannot_list_its_keys_says_so() -> None:
     """Deleting by prefix is refused by name, never passed over: what was to be forgotten is still there."""
     with pytest.raises(NotImplementedError, match="AiocacheBackend cannot tell"):
