@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format bench docs lock clean
+.PHONY: help run test test-slow test-peers check format bench docs lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +30,20 @@ test-slow: $(READY) ## the long proofs: kill -9 at every write (needs strace and
 	@sh .ci/install-debian strace memcached
 	@$(BIN)/python -m pytest -n auto -m slow -q
 
+# An environment of its own: the plug-ins of the peers' suites must not load in ours.
+$(PEERS_READY): requirements/peers.txt requirements/peers-sources.txt
+	@echo "setting up $(PEERS) (once)"
+	@rm -rf $(PEERS)
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@$(PEERS)/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --no-build-isolation --no-binary :all: --dest $(PEERS)/sources -r requirements/peers-sources.txt
+	@cd $(PEERS)/sources && for name in *.tar.gz; do tar -xzf "$$name" "$${name%.tar.gz}/tests"; done
+	@touch $@
+
+test-peers: $(PEERS_READY) ## the suites of aiocache, cachetools and LangChain on our caches
+	@PYTHONPATH=. $(PEERS)/bin/python tests/peers/run.py $(PEERS)/sources
+
 check: $(READY) ## format, lint, types, import contracts, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -49,6 +65,9 @@ docs: $(READY) ## run every example in docs/ and check that what it names exists
 lock: ## renew the hashed locks (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --group dev -o requirements/dev.txt pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-header -o requirements/run.txt pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --no-header --group peers -o requirements/peers.txt pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-deps \
+	  -o requirements/peers-sources.txt requirements/peers-sources.in
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo
