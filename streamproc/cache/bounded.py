@@ -241,19 +241,16 @@ class BoundedCache(MutableMapping[K, V]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._entries)} entries, {self._bytes} bytes>"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_used"}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._used = self._policy.used
+        self._used = self._policy.used  # what the state has may be the original's
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
         shared: dict[int, Any] = {id(key): key for key in self._entries}  # the policy's books are copied, not the keys
         policy = copy.deepcopy(self._policy, shared)
         own = {"_entries": self._entries.copy(), "_deadlines": self._deadlines.copy(), "_policy": policy}
-        twin.__setstate__(self.__getstate__() | own)
+        twin.__setstate__(self.__dict__ | own)
         return twin
 
     def _live(self, key: Any) -> _Entry[V] | None:

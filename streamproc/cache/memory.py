@@ -10,7 +10,7 @@ from streamproc.cache.eviction.policies import PolicyName, make_policy
 from streamproc.cache.eviction.policy import EvictionPolicy
 from streamproc.cache.metrics import CacheMetrics
 
-ENTRY_OVERHEAD_BYTES: dict[PolicyName, int] = {"lru": 700, "gdsf": 900, "s3fifo": 900}
+ENTRY_OVERHEAD_BYTES: dict[PolicyName, int] = {"lru": 700, "gdsf": 900, "s3fifo": 1000}
 """What an entry costs beside its value's length: a key of 64 characters, objects, slots in dicts and heaps. It is the
 most that tracemalloc saw in full caches of 20,000 to 60,000 entries with deadlines (CPython 3.11, 64 bit).
 """

@@ -23,13 +23,23 @@ COPIERS: dict[str, Callable[[Cache], Cache]] = {
 scripts = st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=60)
 
 
+class Clock:
+    """Told the time by its test; a pickle of it is itself."""
+
+    now = 0.0
+
+
+def clock() -> float:
+    return Clock.now
+
+
 def play(cache: Cache, script: list[tuple[int, bool]]) -> list[bool]:
     """Ask for keys, and set those that are missing where the script says so; give which were there."""
     found = []
     for key, fill in script:
         found.append(key in cache)
         if cache.get(key) is None and fill:
-            cache.set(key, bytes(1 + key % 3), ttl_seconds=1e6)
+            cache.set(key, bytes(1 + key % 3), ttl_seconds=1 + key)
     return found
 
 
@@ -44,7 +54,8 @@ def test_a_copy_goes_on_as_its_original_would(
     aside: list[tuple[int, bool]],
 ) -> None:
     """A copy hits, misses and evicts as its original does from there on, and sees nothing of what is done to it."""
-    original: Cache = BoundedCache(make_policy(name, 40), max_entries=5, max_bytes=40)
+    Clock.now = 0.0
+    original: Cache = BoundedCache(make_policy(name, 40), max_entries=5, max_bytes=40, clock=clock)
     play(original, before)
     twin = COPIERS[copier](original)
     other = COPIERS[copier](original)
@@ -53,6 +64,10 @@ def test_a_copy_goes_on_as_its_original_would(
     play(other, aside)
     other.clear()
     assert play(twin, after) == play(original, after)
+    assert twin.metrics() == original.metrics()
+    over = sum(key <= 4 for key in original)
+    Clock.now = 5.0
+    assert over == twin.expire() == original.expire()
     assert twin.metrics() == original.metrics()
 
 
@@ -71,6 +86,21 @@ def test_a_copy_shares_what_it_does_not_change() -> None:
     assert twin[key] is value
     assert twin.popitem() == (key, value)
     assert key in original
+
+
+def test_what_is_over_is_a_miss() -> None:
+    """From its deadline on an entry is not found: the lookup that notices is a miss, and so are those after it."""
+    now = 0.0
+    cache: LRUCache[str, bytes] = LRUCache(ttl_seconds=5, clock=lambda: now)
+    cache["k"] = b"v"
+    now = 4.9
+    assert cache.get("k") == b"v"
+    now = 5.0
+    assert [cache.get("k"), cache.get("k"), cache.get("k", b"other")] == [None, None, b"other"]
+    with pytest.raises(KeyError):
+        cache["k"]
+    metrics = cache.metrics()
+    assert (metrics.hits, metrics.misses, metrics.expirations, metrics.entries) == (1, 4, 1, 0)
 
 
 def test_iteration_is_no_use_and_sees_nothing_expire() -> None:

@@ -107,15 +107,22 @@ def test_a_loop_one_longer_than_the_cache(name: PolicyName) -> None:
 @each_policy
 @pytest.mark.parametrize("times", [50_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_setting_a_few_keys_again_and_again_takes_no_memory(name: PolicyName, times: int) -> None:
-    """Overwriting ten keys with deadlines grows neither the heap of deadlines nor the policy's books."""
+    """Overwriting keys with deadlines grows neither the heap of deadlines nor the policy's books, and loses none."""
+    now = 0.0
     policy: Any = make_policy(name, 1000)
-    cache: BoundedCache[int, int] = BoundedCache(policy, None, 1000, 60.0, size_of=int)
+    cache: BoundedCache[int, int] = BoundedCache(policy, None, 1000, 60.0, int, lambda: now)
     longest = 0
     for turn in range(times):
         cache.set(turn % 10, 1)
         longest = max(longest, len(cache._deadlines), len(getattr(policy, "_heap", ())))
     assert cache.currsize == 10
     assert longest <= 2 * 10 + 16
+    now = 60.0
+    assert cache.expire() == 10
+    for key in range(100):
+        cache.set(key, 1)
+    cache.clear()
+    assert not cache._deadlines
 
 
 @each_policy

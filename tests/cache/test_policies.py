@@ -12,6 +12,8 @@ from streamproc.cache.bounded import BoundedCache
 from streamproc.cache.eviction.policies import PolicyName, make_policy
 
 keys = st.integers(0, 9)
+sizes = st.integers(0, 8)
+costs = st.sampled_from([0.0, 0.3, 1.0, 5.0])
 ttls = st.one_of(st.none(), st.integers(0, 20))
 
 
@@ -159,7 +161,7 @@ class Agreement(RuleBasedStateMachine):
             sum(entry.size for entry in held) + size <= self.most
         )
 
-    @rule(key=keys, size=st.integers(0, 8), ttl=ttls, cost=st.sampled_from([0.0, 0.3, 1.0, 5.0]))
+    @rule(key=keys, size=sizes, ttl=ttls, cost=costs)
     def set(self, key: int, size: int, ttl: int | None, cost: float) -> None:
         self.cache.set(key, bytes(size), ttl_seconds=ttl, cost=cost)
         self.drop(self.entry(key))
@@ -188,6 +190,14 @@ class Agreement(RuleBasedStateMachine):
             self.turn += 1
             entry.uses, entry.last_use = entry.uses + 1, self.turn
             self.oracle.used(entry)
+
+    @rule(script=st.lists(st.tuples(keys, sizes, ttls, costs), min_size=10, max_size=30))
+    def read_through(self, script: list[tuple[int, int, int | None, float]]) -> None:
+        for key, size, ttl, cost in script:
+            self.get(key)
+            if key not in self.cache:
+                self.set(key, size, ttl, cost)
+            self.agree()
 
     @rule(key=keys)
     def look_without_use(self, key: int) -> None:
@@ -278,7 +288,7 @@ class S3FIFOAgreement(Agreement):
     name = "s3fifo"
 
 
-SETTINGS = settings(max_examples=60, stateful_step_count=50, deadline=None)
+SETTINGS = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestLRU, TestGDSF, TestS3FIFO = LRUAgreement.TestCase, GDSFAgreement.TestCase, S3FIFOAgreement.TestCase
 TestLRU.settings = TestGDSF.settings = TestS3FIFO.settings = SETTINGS
 

@@ -20,9 +20,9 @@ SLACK = 16
 
 
 class _Standing:
-    """Where a held key stands now; its item in the heap may still show an earlier, lower place."""
+    """Where a held key stands now; its items in the heap may still show earlier, lower places."""
 
-    __slots__ = ("cost", "frequency", "item", "priority", "size", "ticket")
+    __slots__ = ("cost", "frequency", "priority", "size", "ticket")
 
     def __init__(self, size: int, cost: float, priority: float, ticket: int) -> None:
         self.size = size
@@ -30,14 +30,13 @@ class _Standing:
         self.frequency = 1
         self.priority = priority
         self.ticket = ticket  # of its last use
-        self.item = ticket  # of its item in the heap
 
 
 class GreedyDualPolicy(EvictionPolicy[K]):
     """Evict the lowest priority; among equals, the one used longest ago. Admits everything.
 
     A use costs no heap operation. Priorities only rise, so an item in the heap is a lower bound of where its key
-    stands: when it reaches the top, it goes to its right place if the key was used meanwhile.
+    stands: when it reaches the top, it goes to its right place if the key was used, or set again, meanwhile.
 
     Args:
         weight: an entry's worth, >= 0, from its frequency (uses, the first insertion included), size in bytes and
@@ -49,7 +48,7 @@ class GreedyDualPolicy(EvictionPolicy[K]):
         self._age = 0.0
         self._ticket = 0
         self._standings: dict[K, _Standing] = {}
-        self._heap: list[tuple[float, int, K]] = []  # tickets differ, so keys are never compared
+        self._heap: list[tuple[float, int, K]] = []  # no two keys have the same ticket
 
     def used(self, key: K) -> None:
         standing = self._standings[key]
@@ -71,12 +70,11 @@ class GreedyDualPolicy(EvictionPolicy[K]):
 
     def victim(self) -> K:
         while self._heap:
-            priority, item, key = self._heap[0]
+            priority, ticket, key = self._heap[0]
             standing = self._standings.get(key)
-            if standing is None or standing.item != item:
+            if standing is None:
                 heapq.heappop(self._heap)
-            elif standing.ticket != item:
-                standing.item = standing.ticket
+            elif standing.ticket != ticket:
                 heapq.heapreplace(self._heap, (standing.priority, standing.ticket, key))
             else:
                 heapq.heappop(self._heap)
@@ -94,8 +92,6 @@ class GreedyDualPolicy(EvictionPolicy[K]):
         del self._standings[key]
         if len(self._heap) <= 1.5 * len(self._standings) + SLACK:
             return
-        for standing in self._standings.values():
-            standing.item = standing.ticket
         self._heap = [(standing.priority, standing.ticket, held) for held, standing in self._standings.items()]
         heapq.heapify(self._heap)
 
