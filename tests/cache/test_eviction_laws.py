@@ -193,6 +193,16 @@ def test_a_clear_forgets_old_deadlines(name: PolicyName) -> None:
 
 
 @each_policy
+def test_a_cleared_cache_is_as_new(name: PolicyName) -> None:
+    """After a clear the same requests hit and miss as they did the first time: the policy has learned nothing."""
+    cache = in_bytes(name, 40)
+    keys = [turn * turn % 97 for turn in range(500)]
+    first = [ask(cache, key) for key in keys]
+    cache.clear()
+    assert [ask(cache, key) for key in keys] == first
+
+
+@each_policy
 def test_what_is_dead_makes_room_before_what_lives(name: PolicyName) -> None:
     """While there are entries whose time is over, no living one is evicted."""
     now = 0.0
