@@ -42,7 +42,7 @@ $(PEERS_READY): requirements/peers.txt requirements/peers-sources.txt
 	@touch $@
 
 test-peers: $(PEERS_READY) ## the suites of aiocache, cachetools and LangChain on our caches
-	@PYTHONPATH=. $(PEERS)/bin/python tests/peers/run.py $(PEERS)/sources
+	@PYTHONPATH=.:tests $(PEERS)/bin/python tests/peers/run.py $(PEERS)/sources
 
 check: $(READY) ## format, lint, types, import contracts, fast tests
 	@$(BIN)/ruff format --check .
