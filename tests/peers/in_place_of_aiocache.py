@@ -1,6 +1,6 @@
-"""A pytest plug-in: our cache in the place of aiocache's memory cache, over the back end that PEER_BACK_END names.
+"""A pytest plug-in: our cache in the place of aiocache's memory and Redis caches, over what PEER_BACK_END names.
 
-aiocache's acceptance tests ask for `Cache()` and for `Cache.from_url("memory://")`; both give ours then.
+aiocache's acceptance tests ask for `Cache()`, for `Cache(Cache.REDIS)` and for addresses of both; all give ours then.
 """
 
 import os
@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
             await self._backend.aclose()
 
     aiocache.AIOCACHE_CACHES["memory"] = Cache.MEMORY = Ours
+    aiocache.AIOCACHE_CACHES["redis"] = Cache.REDIS = Ours
     Cache.__new__.__defaults__ = (Ours,)
 
 

@@ -45,9 +45,9 @@ SUITES = [
         Suite(
             "aiocache",
             back_end,
-            162,
+            290,
             "aiocache-*",
-            ("tests/acceptance", "-p", "in_place_of_aiocache", "-m", "not redis and not memcached"),
+            ("tests/acceptance", "-p", "in_place_of_aiocache", "-m", "not memcached"),
             AIOCACHE,
         )
         for back_end in BACK_ENDS

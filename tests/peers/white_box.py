@@ -12,6 +12,8 @@ _RATIOS = ("data0-0.6", "data1-0.2", "data3-1")
 
 AIOCACHE: dict[str, str] = {
     "test_base.TestMemoryCache.test_raw": "sends a dict's methods (setdefault, keys); ours has the back end's",
+    "test_base.TestRedisCache.test_raw": "sends commands of Redis (get, keys); ours has the back end's",
+    "test_factory.TestCache.test_from_url_redis": "asks whether the cache is an instance of aiocache's own class",
     "test_factory.TestCache.test_from_url_memory": "asks whether the cache is an instance of aiocache's own class",
     **{f"test_plugins.TestHitMissRatioPlugin.test_get_hit_miss_ratio[{ratio}]": _DICT for ratio in _RATIOS},
     **{f"test_plugins.TestHitMissRatioPlugin.test_multi_get_hit_miss_ratio[{ratio}]": _DICT for ratio in _RATIOS},
