@@ -7,7 +7,7 @@ import heapq
 import math
 import time
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 from streamproc.cache.eviction.policy import EvictionPolicy
 from streamproc.cache.metrics import CacheMetrics
@@ -20,15 +20,12 @@ SLACK = 16
 _MISSING: Any = object()
 
 
-class _Entry(Generic[V]):
-    """Never changed once it is made: copies of a cache share it."""
-
-    __slots__ = ("expires_at", "size", "value")
-
-    def __init__(self, value: V, size: int, expires_at: float | None) -> None:
-        self.value = value
-        self.size = size
-        self.expires_at = expires_at
+Entry = tuple[V, int, float | None]
+"""A value, its size in bytes, and when its time is over. An exact tuple: the garbage collector leaves those of atoms
+alone, and a cache may hold millions."""
+VALUE: Final = 0
+SIZE: Final = 1
+EXPIRES_AT: Final = 2
 
 
 class BoundedCache(MutableMapping[K, V]):
@@ -78,7 +75,7 @@ class BoundedCache(MutableMapping[K, V]):
         self._ttl = ttl_seconds
         self._size_of: Callable[[V], int] = size_of or _length
         self._clock = clock
-        self._entries: dict[K, _Entry[V]] = {}
+        self._entries: dict[K, Entry[V]] = {}
         self._deadlines: list[tuple[float, int, K]] = []  # a heap; what was set again or has gone leaves a stale one
         self._ticket = 0
         self._bytes = self._peak_bytes = 0
@@ -106,7 +103,7 @@ class BoundedCache(MutableMapping[K, V]):
             return
         self._make_room(size)
         expires_at = None if ttl is None else self._clock() + ttl
-        self._entries[key] = _Entry(value, size, expires_at)
+        self._entries[key] = (value, size, expires_at)
         self._policy.inserted(key, size, cost)
         self._bytes += size
         self._peak_bytes = max(self._peak_bytes, self._bytes)
@@ -122,22 +119,22 @@ class BoundedCache(MutableMapping[K, V]):
     def get(self, key: K, default: Any = None) -> Any:
         """Give the value of `key` and count it as used, or give `default`."""
         try:  # the quickest way to a hit, which is what this is for
-            entry = self._entries[key]
+            value, _, expires_at = self._entries[key]
         except KeyError:
             self._misses += 1
             return default
-        if entry.expires_at is not None and entry.expires_at <= self._clock():
+        if expires_at is not None and expires_at <= self._clock():
             self._expire(key)
             self._misses += 1
             return default
         self._hits += 1
         self._used(key)
-        return entry.value
+        return value
 
     def peek(self, key: K, default: Any = None) -> Any:
         """Give the value of `key` without counting it as used."""
         entry = self._live(key)
-        return default if entry is None else entry.value
+        return default if entry is None else entry[VALUE]
 
     def expire(self) -> int:
         """Remove every entry whose time is over; give their number."""
@@ -146,7 +143,7 @@ class BoundedCache(MutableMapping[K, V]):
         while self._deadlines and self._deadlines[0][0] <= now:
             expires_at, _, key = heapq.heappop(self._deadlines)
             entry = self._entries.get(key)
-            if entry is not None and entry.expires_at == expires_at:
+            if entry is not None and entry[EXPIRES_AT] == expires_at:
                 self._expire(key)
         return self._expirations - before
 
@@ -162,7 +159,7 @@ class BoundedCache(MutableMapping[K, V]):
                 return default[0]
             raise KeyError(key)
         self._remove(key)
-        return entry.value
+        return entry[VALUE]
 
     def popitem(self) -> tuple[K, V]:
         """Remove the entry that would be evicted next, and give its key and value. Does not count as an eviction.
@@ -174,7 +171,7 @@ class BoundedCache(MutableMapping[K, V]):
         if not self._entries:
             raise KeyError("the cache is empty")
         key = self._policy.victim()
-        return key, self._take(key).value
+        return key, self._take(key)[VALUE]
 
     def clear(self) -> None:
         """Remove everything; what the policy learned, too."""
@@ -186,7 +183,7 @@ class BoundedCache(MutableMapping[K, V]):
     def items(self) -> ItemsView[K, V]:
         """Give the keys and values that live, as they are now: a copy, which later changes do not reach."""
         self.expire()
-        return {key: entry.value for key, entry in self._entries.items()}.items()
+        return {key: entry[VALUE] for key, entry in self._entries.items()}.items()
 
     def values(self) -> ValuesView[V]:
         """Give the values that live, as they are now: a copy, which later changes do not reach."""
@@ -253,9 +250,10 @@ class BoundedCache(MutableMapping[K, V]):
         twin.__setstate__(self.__dict__ | own)
         return twin
 
-    def _live(self, key: Any) -> _Entry[V] | None:
+    def _live(self, key: Any) -> Entry[V] | None:
         entry = self._entries.get(key)
-        if entry is None or entry.expires_at is None or self._clock() < entry.expires_at:
+        expires_at = None if entry is None else entry[EXPIRES_AT]
+        if expires_at is None or self._clock() < expires_at:
             return entry
         self._expire(key)
         return None
@@ -275,9 +273,9 @@ class BoundedCache(MutableMapping[K, V]):
             self._policy.removed(key)
             self._take(key)
 
-    def _take(self, key: K) -> _Entry[V]:
+    def _take(self, key: K) -> Entry[V]:
         entry = self._entries.pop(key)
-        self._bytes -= entry.size
+        self._bytes -= entry[SIZE]
         self._trim_deadlines()
         return entry
 
@@ -285,7 +283,7 @@ class BoundedCache(MutableMapping[K, V]):
         if len(self._deadlines) <= 1.5 * len(self._entries) + SLACK:
             return
         held = enumerate(self._entries.items())
-        self._deadlines = [(entry.expires_at, n, key) for n, (key, entry) in held if entry.expires_at is not None]
+        self._deadlines = [(expires_at, n, key) for n, (key, (_, _, expires_at)) in held if expires_at is not None]
         heapq.heapify(self._deadlines)
         self._ticket = len(self._entries)
 
