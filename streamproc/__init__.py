@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamproc.cache.aiocache.backend import AiocacheBackend
+    from streamproc.cache.aiocache.frontend import BackendCache
     from streamproc.cache.backend import CacheBackend
     from streamproc.cache.config import CacheConfig
     from streamproc.cache.fail_open import FailOpen
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AiocacheBackend": "cache.aiocache.backend",
+    "BackendCache": "cache.aiocache.frontend",
     "BatchConfig": "pipeline.config",
     "CacheBackend": "cache.backend",
     "CacheConfig": "cache.config",
@@ -109,6 +111,7 @@ _HOME = {
 
 __all__ = [
     "AiocacheBackend",
+    "BackendCache",
     "BatchConfig",
     "CacheBackend",
     "CacheConfig",
