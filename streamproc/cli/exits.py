@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
@@ -20,6 +21,8 @@ REFUSED = 3
 STOPPED = 4
 BUG = 70
 STORAGE = 74
+READER_LEFT = 141
+"""As a shell gives it for SIGPIPE."""
 INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -37,6 +40,10 @@ def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
         line = json.dumps({"event": "command.failed", "level": "error", "exit_code": code, "reason": str(error)})
         print(line if form == "json" else f"streamproc: {error}", file=sys.stderr)  # noqa: T201 - this is the command
         raise SystemExit(code) from None
+    except BrokenPipeError:  # whoever read our output has left, as `head` does
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        raise SystemExit(READER_LEFT) from None
     except Exception:  # noqa: BLE001 - the border of the process: an exit code must not lie
         traceback.print_exc()
         print("streamproc: this is a bug; the same command continues", file=sys.stderr)  # noqa: T201

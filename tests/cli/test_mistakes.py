@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -439,6 +441,19 @@ def test_a_first_record_without_the_field_is_told_by_check(command, folder):
     ended = command(*CHECK)
     assert ended.code == 1
     assert "first record would become a dead letter: the record has no field 'txt'" in ended.out
+
+
+def test_a_reader_that_leaves_is_no_bug(command, folder):
+    """With nobody reading standard output the command ends with 141, as a shell's do, and says nothing."""
+    (folder / "job.yaml").write_text(JOB)
+    (folder / "in.jsonl").write_text('{"text": "hello"}\n')
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "streamproc", *CHECK], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_a_bare_command_shows_its_help(command):
