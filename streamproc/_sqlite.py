@@ -28,6 +28,10 @@ _HEADER_BYTES = 100
 
 BUSY_SECONDS = 30.0
 ROWS_A_STATEMENT = 100
+LARGEST_VALUE_BYTES = 900_000_000
+"""SQLite's bound is a little higher; whoever inserts checks this, as an error about it is taken for damage."""
+UNREADABLE = (apsw.NotADBError, apsw.CorruptError, apsw.TooBigError, UnicodeDecodeError)
+"""What reading a damaged file raises. SQLite looks neither into texts nor at the lengths that it finds."""
 Value = str | bytes | int | float | None
 
 
@@ -65,7 +69,7 @@ def insert(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]])
 def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
-    except (apsw.NotADBError, apsw.CorruptError) as error:
+    except UNREADABLE as error:
         raise Damaged(f"{path} is damaged: {error}. Restore it, or move it away") from error
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror or error}") from error
@@ -73,18 +77,23 @@ def _mapped(path: Path) -> Iterator[None]:
         raise StorageFailed(f"{path}: {error}") from error
 
 
-def _is_foreign(path: Path, application_id: int) -> bool:
-    """Tell by its header whether a file that is not empty is another program's."""
-    with path.open("rb") as file:
+def refuse_foreign(path: Path, application_id: int) -> None:
+    """Look at a file's header; an empty file may become ours.
+
+    Raises:
+        Refused: it is another program's.
+        StorageFailed: it cannot be read.
+    """
+    with _mapped(path), path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     ours = header.startswith(_MAGIC) and header[_MARK] == application_id.to_bytes(4, "big")
-    return bool(header) and not ours
+    if header and not ours:
+        raise Refused(f"{path} is no SQLite database, or one of another program; choose another path")
 
 
 def _connect(path: Path, application_id: int) -> Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
-    if _is_foreign(path, application_id):  # before anything in it is changed
-        raise Refused(f"{path} is no SQLite database, or one of another program; choose another path")
+    refuse_foreign(path, application_id)  # before anything in it is changed
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     try:

@@ -79,6 +79,11 @@ class CacheConfig(Config, frozen=True, kw_only=True):
         return _CREDENTIALS.sub("***@", self.url or "")
 
     @property
+    def password(self) -> str:
+        """The password in the url; empty where there is none."""
+        return urlsplit(self.url or "").password or ""
+
+    @property
     def ttl_seconds(self) -> float:
         """How long an answer may be used again, in seconds."""
         return self.ttl_hours * 3600

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from streamproc._sqlite import refuse_foreign
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.backends import build_backend, build_journal
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.manager import CacheManager
+from streamproc.cache.sqlite.answers_table import APPLICATION_ID
 from streamproc.config import Config
 from streamproc.llm.config import LlmConfig
 from streamproc.llm.openai import OpenAICompleter
@@ -64,6 +66,20 @@ def answers_backend(config: PipelineConfig, home: Path | None) -> CacheBackend |
     if path is None:
         return build_backend(config.cache)
     return build_journal(config.cache, path, keep_newest=config.span)
+
+
+def check_cache(config: PipelineConfig) -> None:
+    """Find out, opening nothing, whether the cache could be opened.
+
+    Raises:
+        ConfigError: it is on a Redis server, and the client is not installed.
+        Refused: its file is another program's.
+    """
+    path = cache_path(config)
+    if path is not None and path.exists():
+        refuse_foreign(path, APPLICATION_ID)
+    elif config.cache.backend == "redis":
+        build_backend(config.cache)
 
 
 def answers_cache(config: CacheConfig, backend: CacheBackend | None) -> CacheManager[Answer] | None:

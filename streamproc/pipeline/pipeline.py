@@ -90,11 +90,13 @@ class DataProcessingPipeline:
 
         Raises:
             ConfigError: source or sink are missing, or cannot be made or read.
-            Refused: two records have the same id.
+            Refused: two records have the same id, or the cache is another program's file.
         """
         source, _ = self._parts()
         if self._completer is None:
             assembly.completer(self.config.llm, self.config.resources.max_concurrent)
+        if self._cache is None:
+            assembly.check_cache(self.config)
         async with source:
             await source.open(None, never_delivered)
 

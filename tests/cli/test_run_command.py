@@ -382,6 +382,15 @@ def test_the_cache_can_be_looked_at_pruned_and_cleared(job):
     assert job.run("--overwrite")["model_calls"] == 30
 
 
+def test_nothing_is_discarded_for_a_cache_that_is_another_programs(job):
+    """--overwrite with a cache path that names somebody's file is refused before the earlier output goes."""
+    job.run()
+    before = job.output.read_bytes()
+    (job.folder / "tickets.csv").write_text("precious\n")
+    assert job("run", "--overwrite", "--set", "cache.path=tickets.csv").code == 3
+    assert (job.output.read_bytes(), (job.folder / "tickets.csv").read_text()) == (before, "precious\n")
+
+
 def test_paths_of_the_command_line_are_taken_as_they_are(job):
     """--input and --output replace the job's paths, with spaces, quotes and YAML's own characters in them."""
     (job.folder / "in.jsonl").rename(job.folder / "it's: [my] #1 input.jsonl")

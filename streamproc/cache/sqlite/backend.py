@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from streamproc._sqlite import Connection, transaction
+from streamproc._sqlite import LARGEST_VALUE_BYTES, Connection, transaction
 from streamproc.cache.backend import LastingBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
@@ -75,6 +75,9 @@ class SqliteBackend(LastingBackend):
         Raises:
             StorageFailed: they could not be written.
         """
+        largest = max(map(len, items.values()), default=0)
+        if largest > LARGEST_VALUE_BYTES:
+            raise StorageFailed(f"{self._path}: a value of {largest} bytes is more than a SQLite file can hold")
         expires_at = None if ttl is None else self._wall() + ttl
         await self._writes.put({key: (value, expires_at) for key, value in items.items()})
 
