@@ -7,6 +7,7 @@ write-ahead log that two processes share (https://sqlite.org/wal.html, "The WAL-
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -171,15 +172,25 @@ class Database:
     def perform(self, work: Callable[[Connection], T]) -> T:
         """Do `work`, on the thread; what fails is one of our errors."""
         connection = self._connection
-        assert connection is not None, "it is closed after the last work"
+        if connection is None:
+            raise StorageFailed(f"{self.path} is not open")
         with _mapped(self.path):
             return work(connection)
+
+    def disconnect(self, connection: Connection) -> None:
+        """Close a connection, on the thread."""
+        connection.close()
+
+    @staticmethod
+    def keep_log(connection: Connection) -> None:
+        """Have the write-ahead log stay when `connection` is closed; SQLite would delete it by its name."""
+        connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(ctypes.c_int(1)))
 
     async def aclose(self) -> None:
         """Wait for the work that was submitted, then close the file. Harmless when called twice."""
         if self._connection is None:
             return
-        closing = self._thread.submit(self.perform, Connection.close)
+        closing = self._thread.submit(Database.perform, self, self.disconnect)
         try:
             await asyncio.shield(closing)
         finally:

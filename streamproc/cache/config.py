@@ -14,7 +14,7 @@ from streamproc.errors import ConfigError
 
 MB = 1_000_000
 REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#@]*@")
+_CREDENTIALS = re.compile(r"(?<=://).*@|(?<=password=)[^&]*")
 
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
 
@@ -76,7 +76,7 @@ class CacheConfig(Config, frozen=True, kw_only=True):
     @property
     def shown_url(self) -> str:
         """The url with its user and password struck out; empty where there is none."""
-        return _CREDENTIALS.sub("***@", self.url or "")
+        return _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", self.url or "")
 
     @property
     def password(self) -> str:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from streamproc.errors import StreamprocError
+
 V = TypeVar("V")
 
 LINGER_SECONDS = 0.002
@@ -25,6 +27,10 @@ class _Group(Generic[V]):
         self.items: dict[str, V] = {}
         self.done = asyncio.Event()
         self.error: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.done.set()
 
     def end(self, work: asyncio.Future[None]) -> None:
         self.error = asyncio.CancelledError() if work.cancelled() else work.exception()
@@ -70,7 +76,11 @@ class GroupCommit(Generic[V]):
         self._linger.cancel()
         self._linger, group = None, self._filling
         assert group is not None, "a group that lingers has not been taken"
-        self._submit(lambda: self._take(group)).add_done_callback(group.end)
+        try:
+            self._submit(lambda: self._take(group)).add_done_callback(group.end)
+        except StreamprocError as error:  # whoever waits must hear of it
+            self._take(group)
+            group.fail(error)
 
     def _take(self, group: _Group[V]) -> dict[str, V]:
         with self._lock:

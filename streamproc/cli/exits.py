@@ -34,7 +34,10 @@ def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
         form: how the sentence is given: plain, or as a line of the JSON log.
     """
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, where a reader that has left can still be told from a bug
     except StreamprocError as error:
         code = code_of(error)
         line = json.dumps({"event": "command.failed", "level": "error", "exit_code": code, "reason": str(error)})

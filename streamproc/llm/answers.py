@@ -83,7 +83,14 @@ def completion_from(body: bytes) -> Completion:
         broken = b'{"error":' + reason + b"}"
         if read_error(broken).declared:
             raise error_for(200, {}, broken)
-    return _completion(answer)
+    completion = _completion(answer)
+    if completion.tool_calls:
+        try:
+            msgspec.msgpack.encode(completion.tool_calls)
+        except OverflowError:
+            message = "The answer calls a tool with a whole number beyond 64 bits, which cannot be kept."
+            raise BadAnswer(message, status=200) from None
+    return completion
 
 
 def _read(body: bytes) -> _Answer:

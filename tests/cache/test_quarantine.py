@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamproc.cache.sqlite.backend import SqliteBackend
-from streamproc.errors import Refused, StorageFailed
+from streamproc.errors import Damaged, Refused, StorageFailed
 
 ENTRIES = {f"{n}": b"%d" % n * 200 for n in range(300)}
 
@@ -166,5 +166,42 @@ def test_a_cache_that_cannot_be_set_aside_is_a_failed_disk(tmp_path: Path, monke
         with pytest.raises(StorageFailed, match="cannot be moved: Permission denied"):
             async with SqliteBackend(path, 10**7) as backend:
                 await backend.put_many({"a": b"1"}, ttl=None)
+
+    asyncio.run(main())
+
+
+def test_what_is_put_after_another_has_replaced_the_file_is_in_the_new_one(tmp_path: Path) -> None:
+    """One of two finds damage and begins a new file; the other, which saw none, writes and reads there from then on,
+    and its closing takes nothing away from the new file."""
+    path = tmp_path / "c.db"
+
+    async def main() -> None:
+        await _filled(path)
+        async with SqliteBackend(path, 10**7) as one:
+            two = SqliteBackend(path, 10**7)
+            await two.open()
+            replaced = one._database
+            replaced._set_aside(Damaged("found by one"))
+            await one.put_many({"by one": b"1"}, ttl=None)
+            await two.put_many({"by two": b"2"}, ttl=None)
+            assert await one.get_many(["by one", "by two", "1"]) == [b"1", b"2", None]
+            await two.aclose()
+            await one.put_many({"after": b"3"}, ttl=None)
+            async with SqliteBackend(path, 10**7) as third:
+                assert await third.get_many(["by one", "by two", "after"]) == [b"1", b"2", b"3"]
+
+    asyncio.run(main())
+
+
+def test_a_put_that_meets_a_closed_cache_says_so(tmp_path: Path) -> None:
+    """Whoever writes after the closing gets an error, and does not wait for ever."""
+
+    async def main() -> None:
+        backend = SqliteBackend(tmp_path / "c.db", 10**7)
+        async with backend:
+            await backend.put_many({"a": b"1"}, ttl=None)
+        async with asyncio.timeout(5):
+            with pytest.raises(StorageFailed, match="not open"):
+                await backend.put_many({"b": b"1"}, ttl=None)
 
     asyncio.run(main())

@@ -80,3 +80,20 @@ def test_a_resumed_run_finds_its_own_answers_on_the_server(job, redis_server: Re
     assert job.run(*settings, "--overwrite")["model_calls"] == 0
     shared = [*settings, "--set", "cache.share_samples=true", "--output", "other.jsonl"]
     assert job.run(*shared)["model_calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:p@ss@host:6379/0", "redis://***@host:6379/0"),
+        ("redis://me:word@host", "redis://***@host"),
+        ("redis://host/0?password=word&db=1", "redis://host/0?password=***&db=1"),
+        ("unix://:word@/run/redis.sock", "unix://***@/run/redis.sock"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+    ],
+)
+def test_a_shown_address_has_no_password(url: str, shown: str):
+    """Wherever a password stands in an address, and whatever it holds, it is struck out."""
+    from streamproc import CacheConfig
+
+    assert CacheConfig(backend="redis", url=url).shown_url == shown

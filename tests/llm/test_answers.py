@@ -267,3 +267,11 @@ def test_any_detail(message: dict[str, Any], reason: Any, usage: Any, error: Any
 def test_any_damage(start: int, end: int, put: bytes) -> None:
     """An answer damaged anywhere is a completion or a provider's error, and nothing else comes out."""
     attempt(WHOLE[:start] + put + WHOLE[end:])
+
+
+def test_a_tool_call_that_cannot_be_kept_is_a_bad_answer() -> None:
+    """A whole number beyond 64 bits, which no cache could hold, costs its record and not the run."""
+    call = b'{"choices":[{"message":{"tool_calls":[{"function":{"n":%d}}]},"finish_reason":"tool_calls"}]}'
+    assert completion_from(call % 2**63).tool_calls
+    with pytest.raises(BadAnswer, match="beyond 64 bits"):
+        completion_from(call % 2**70)

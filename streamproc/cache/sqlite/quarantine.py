@@ -53,15 +53,27 @@ class SelfReplacingDatabase(Database):
             connection.execute(self._schema)
 
     def perform(self, work: Callable[[Connection], T]) -> T:
-        """Do `work`; where the file turns out to be damaged, do it again on a new one."""
+        """Do `work`; where the file is damaged, or another process has replaced it meanwhile, again on the new one."""
         try:
-            return super().perform(work)
+            result = super().perform(work)
+            if _inode(self.path) == self._inode:
+                return result
+            self._leave()
         except Damaged as error:
-            assert self._connection is not None, "it has just been used"
-            self._connection.close()
+            self._leave()
             self._set_aside(error)
-            self._connection = self.connect()
-            return super().perform(work)
+        self._connection = self.connect()
+        return super().perform(work)
+
+    def _leave(self) -> None:
+        assert self._connection is not None, "it has just been used"
+        self.disconnect(self._connection)
+
+    def disconnect(self, connection: Connection) -> None:
+        """Close a connection. SQLite then deletes the log by its name, which must not be that of another's new file."""
+        if _inode(self.path) != self._inode:
+            self.keep_log(connection)
+        connection.close()
 
     def _set_aside(self, error: Damaged) -> None:
         try:
