@@ -10,15 +10,16 @@ class TokenBucket:
 
     Args:
         rate: units that come in each second.
-        burst: most units that can be saved up, and what is there at the start.
+        burst: most units that can be saved up.
+        level: what is there at the start; not given, all of `burst`.
     """
 
-    def __init__(self, rate: float, burst: float) -> None:
+    def __init__(self, rate: float, burst: float, level: float | None = None) -> None:
         if rate <= 0 or burst <= 0:
             raise ValueError(f"rate and burst must be > 0, got {rate} and {burst}")
         self.rate = rate
         self.burst = burst
-        self._level = burst
+        self._level = burst if level is None else level
         self._at: float | None = None
 
     def reserve(self, amount: float, now: float) -> float:

@@ -79,7 +79,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _openai_reset(headers: Mapping[str, str]) -> float | None:
     waits = {
-        dimension: _duration(headers[f"x-ratelimit-reset-{dimension}"])
+        dimension: duration(headers[f"x-ratelimit-reset-{dimension}"])
         for dimension in _dimensions(headers, _OPENAI_RESET)
     }
     return _spent_quota(waits, {d: headers.get(f"x-ratelimit-remaining-{d}") for d in waits})
@@ -115,7 +115,7 @@ def _gemini_delay(body: Any) -> float | None:
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():
         delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        wait = _duration(delay) if isinstance(delay, str) else None
+        wait = duration(delay) if isinstance(delay, str) else None
         if wait is not None:
             return wait
     return None
@@ -129,7 +129,7 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _duration(text: str) -> float | None:
+def duration(text: str) -> float | None:
     """Read `6m0s`, `2m59.56s`, `12ms` (the grammar of Go's `time.Duration`), or plain seconds."""
     if len(text) > _MAX_TEXT:
         return None

@@ -1,0 +1,129 @@
+"""What one endpoint may be asked, now: so many requests at once, so fast, and not during a pause."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from streamproc.control.attempts import Attempt
+from streamproc.control.outage import Outage
+from streamproc.control.pace import Pace
+
+LONGEST_HOLD_SECONDS = 30.0
+"""The longest that everybody waits because one request was told to; that one waits for as long as it was told."""
+
+
+class Limit(Protocol):
+    """Decides how many calls may be in the air; `ConcurrencyOptimizer` is one."""
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in the air at once."""
+
+    def started(self, now: float, in_flight: int) -> None:
+        """Enter an attempt that sets out; `in_flight` includes it."""
+
+    def finished(self, attempt: Attempt, in_flight: int) -> None:
+        """Enter an attempt that ended; `in_flight` does not include it."""
+
+    def recovered(self, now: float, in_flight: int) -> None:
+        """Begin anew: the endpoint was down, so what it refused meanwhile says nothing."""
+
+
+class FixedLimit:
+    """Always the same number of calls.
+
+    Args:
+        limit: at least 1.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def started(self, now: float, in_flight: int) -> None:
+        """Learn nothing."""
+
+    def finished(self, attempt: Attempt, in_flight: int) -> None:
+        """Learn nothing."""
+
+    def recovered(self, now: float, in_flight: int) -> None:
+        """Change nothing."""
+
+
+class Admission:
+    """The limit, the pace and the pauses of one endpoint. Pure: the caller brings events and times, and waits.
+
+    Args:
+        concurrency: decides how many at once.
+        pace: decides how fast.
+    """
+
+    def __init__(self, concurrency: Limit, pace: Pace) -> None:
+        self.concurrency = concurrency
+        self.pace = pace
+        self.in_flight = 0
+        self.cap = math.inf
+        self._outage = Outage()
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in the air at once: one during an outage, never above `cap`."""
+        if self._outage.going_on:
+            return 1
+        return int(max(1, min(self.concurrency.limit, self.cap)))
+
+    @property
+    def down(self) -> bool:
+        """Tell whether the endpoint refuses everything."""
+        return self._outage.going_on
+
+    def reserve(self, tokens: int, now: float) -> float:
+        """Take a request's turn; give the seconds to wait for it."""
+        return self.pace.reserve(tokens, now)
+
+    def pause(self, now: float) -> float:
+        """Give the seconds for which nobody may send; to be asked again after waiting, until it is 0."""
+        return self.pace.pause(now)
+
+    def started(self, tokens: int, now: float) -> None:
+        """Enter a request that is sent.
+
+        Args:
+            tokens: what was reserved for it.
+            now: seconds.
+        """
+        self.in_flight += 1
+        self.pace.sent(tokens, now)
+        self._outage.sent(now)
+        self.concurrency.started(now, self.in_flight)
+
+    def finished(self, attempt: Attempt, tokens: int, *, spread: float = 0.0) -> None:
+        """Enter what became of a request.
+
+        Args:
+            attempt: what became of it.
+            tokens: what was reserved for it.
+            spread: a random number in [0, 1): makes a pause up to a tenth longer, so that not all of an account's
+                programs return together.
+        """
+        self.in_flight -= 1
+        now = attempt.ended_at
+        if attempt.ending == "rate_limited" and attempt.retry_after is not None:
+            self.pace.refused(tokens, attempt.started_at, now)
+            self.pace.hold(now + min(attempt.retry_after, LONGEST_HOLD_SECONDS) * (1 + 0.1 * spread))
+        elif attempt.ending in ("overloaded", "rate_limited"):
+            self.pace.hold(now + self._outage.refused(attempt.started_at, now))
+            if self._outage.going_on:
+                return  # not a question of how many: nothing is to be learned
+        elif attempt.ending == "answered":
+            if self._outage.answered():
+                self.concurrency.recovered(now, self.in_flight)
+            used = attempt.prompt_tokens + attempt.completion_tokens
+            if used:
+                self.pace.give_back(tokens - used)
+        self.concurrency.finished(attempt, self.in_flight)
+
+    def tick(self, now: float) -> None:
+        """Look at the clock, about once a second."""
+        if self._outage.tick(now):
+            self.concurrency.recovered(now, self.in_flight)

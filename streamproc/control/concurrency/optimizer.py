@@ -1,0 +1,239 @@
+"""The search for the best number of model calls at once."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Literal
+
+from msgspec import Struct
+
+from streamproc.control.attempts import Attempt
+from streamproc.control.concurrency.ceiling import Ceiling
+from streamproc.control.concurrency.epoch import Epoch
+from streamproc.control.concurrency.goodput_curve import GoodputCurve
+from streamproc.control.concurrency.grid import Grid
+from streamproc.control.concurrency.work import WorkModel
+
+TOLERANCE = 0.02
+"""Goodput that may be given up for a lower limit: it buys latency, and room for whoever else uses the endpoint."""
+STARTUP_ELASTICITY = 0.15
+"""Doubling goes on while goodput grows by at least 2 to this power, 11 %."""
+STARTUP_SAMPLES = (10, 128)
+CRUISE_SAMPLES = (20, 256)
+LONGEST_HOLD = 16
+PROBES = (2, -1, 1, -2)
+"""Steps on the grid, tried in turn."""
+DECISIONS_KEPT = 200
+
+Phase = Literal["startup", "hold", "probe"]
+
+
+class Decision(Struct, frozen=True):
+    """A change of the limit.
+
+    Attributes:
+        at: seconds.
+        before: the limit until then.
+        limit: the limit from then on.
+        reason: why, in a few words.
+    """
+
+    at: float
+    before: int
+    limit: int
+    reason: str
+
+
+class ConcurrencyOptimizer:
+    """Find the smallest limit that gives the best goodput, and follow it. Pure: the caller brings events and times.
+
+    Starts by doubling while that pays, then keeps a curve of goodput by limit, probes its neighbourhood ever more
+    rarely while nothing changes, and backs off below what the endpoint refuses. Rate limits are not its business:
+    attempts refused with 429 and a time to wait count as no evidence. Attempts that were too few to use the limit are
+    none either, so it never grows when idle.
+
+    Args:
+        initial: calls at once to begin with.
+        min: the fewest.
+        max: the most.
+
+    Raises:
+        ValueError: they are not in order, or below 1.
+    """
+
+    def __init__(self, initial: int = 8, min: int = 1, max: int = 256) -> None:  # noqa: A002 - the published names
+        if not 1 <= min <= initial <= max:
+            raise ValueError(f"must be 1 <= min <= initial <= max, got {min}, {initial} and {max}")
+        self.history: deque[Decision] = deque(maxlen=DECISIONS_KEPT)
+        self.reason = "initial"
+        self.ceiling = Ceiling()
+        self.curve = GoodputCurve(TOLERANCE)
+        self._grid = Grid(min, max)
+        self._min, self._max = min, max
+        self._initial = initial
+        self._limit = initial
+        self._work = WorkModel()
+        self._phase: Phase = "startup"
+        self._base = initial
+        self._in_flight = 0
+        self._hold = 1
+        self._held = 0
+        self._probe = 0
+        self._last_startup: tuple[int, float] | None = None
+        self._epoch: Epoch | None = None
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in the air at once."""
+        return self._limit
+
+    @property
+    def phase(self) -> Phase:
+        """What it is doing: doubling, holding what is best, or trying a neighbour."""
+        return self._phase
+
+    def started(self, now: float, in_flight: int) -> None:
+        """Enter an attempt that sets out.
+
+        Args:
+            now: seconds.
+            in_flight: attempts in the air, this one included.
+        """
+        self.ceiling.sent()
+        self._moved(in_flight, now)
+
+    def finished(self, attempt: Attempt, in_flight: int) -> None:
+        """Enter an attempt that ended; figures that make no sense change nothing.
+
+        Args:
+            attempt: what became of it.
+            in_flight: attempts still in the air, this one not included.
+        """
+        now = attempt.ended_at
+        if not (math.isfinite(attempt.started_at) and math.isfinite(now) and now >= attempt.started_at):
+            return
+        self._moved(in_flight, now)
+        if attempt.ending == "overloaded" or (attempt.ending == "rate_limited" and attempt.retry_after is None):
+            self._refused(attempt, in_flight)
+        elif attempt.ending == "answered" and self._epoch is not None and self._epoch.answered(attempt):
+            self._measured(self._epoch, now)
+
+    def restart(self, now: float, in_flight: int) -> None:
+        """Begin the measurement under way anew: what was measured was this machine, not the endpoint."""
+        self._begin_epoch(now, in_flight, settle=False)
+
+    def recovered(self, now: float, in_flight: int) -> None:
+        """Begin anew after an outage, at half of what was best: what was refused meanwhile says nothing of limits."""
+        self.ceiling = Ceiling()
+        best = self.curve.best(self._max)
+        self._phase, self._last_startup, self._in_flight = "startup", None, in_flight
+        self._set(max(self._min, self._initial if best is None else best // 2), now, "the endpoint is back")
+
+    def _moved(self, in_flight: int, now: float) -> None:
+        self._in_flight = in_flight
+        if self._epoch is None:
+            self._begin_epoch(now, in_flight, settle=False)
+        else:
+            self._epoch.moved(in_flight, now)
+
+    def _refused(self, attempt: Attempt, in_flight: int) -> None:
+        now = attempt.ended_at
+        self.ceiling.refused(attempt.started_at, in_flight, now)
+        top = self._top()
+        if top < self._limit:
+            if self._phase == "startup":
+                self._last_startup = None
+            self._phase = "hold"
+            self._hold, self._held = 1, 0
+            self._base = top
+            self._set(top, now, "refused above it")
+
+    def _measured(self, epoch: Epoch, now: float) -> None:
+        found = epoch.measure(self._work)
+        self.curve.shift(found.shift)
+        if self._last_startup is not None:
+            self._last_startup = (self._last_startup[0], self._last_startup[1] + found.shift)
+        if found.goodput is None:
+            self._begin_epoch(now, self._in_flight, settle=False)
+            return
+        self.curve.enter(self._limit, found.goodput)
+        if self._phase == "startup":
+            self._double(found.goodput, now)
+        else:
+            self._cruise(now)
+
+    def _double(self, goodput: float, now: float) -> None:
+        before, self._last_startup = self._last_startup, (self._limit, goodput)
+        grows = before is None or goodput - before[1] >= STARTUP_ELASTICITY * math.log(self._limit / before[0])
+        if grows and self._limit < self._top():
+            self._set(min(2 * self._limit, self._top()), now, "doubled: goodput still grows with it")
+        else:
+            self._settle_on_best(now)
+
+    def _cruise(self, now: float) -> None:
+        at_ceiling = self._limit >= self._top()
+        if at_ceiling and self.ceiling.passed():
+            self.curve.forget_above(self._limit)
+            if self._best() >= self._limit:
+                self._base = self._top()
+                self._phase, self._held, self._hold = "hold", 0, 1
+                self._set(self._top(), now, "tried again what was refused once")
+                return
+        best = self._best()
+        if best != self._base:
+            self._settle_on_best(now)
+        elif self._phase == "probe":
+            self._hold = min(2 * self._hold, LONGEST_HOLD)
+            self._phase, self._held = "hold", 0
+            self._set(self._base, now, "the neighbour is no better")
+        else:
+            self._held += 1
+            if self._held >= self._hold:
+                self._try_neighbour(now)
+            else:
+                self._begin_epoch(now, self._in_flight, settle=False)
+
+    def _settle_on_best(self, now: float) -> None:
+        self._base = self._best()
+        self._phase, self._held, self._hold = "hold", 0, 1
+        self._set(self._base, now, "the least that gives the best goodput")
+
+    def _try_neighbour(self, now: float) -> None:
+        self._held = 0
+        for _ in PROBES:
+            steps = PROBES[self._probe % len(PROBES)]
+            self._probe += 1
+            level = min(self._grid.beside(self._base, steps), self._top())
+            if level != self._base:
+                self._phase = "probe"
+                self._set(level, now, "probed")
+                return
+        self._begin_epoch(now, self._in_flight, settle=False)
+
+    def _best(self) -> int:
+        best = self.curve.best(self._top())
+        return self._base if best is None else max(best, self._min)
+
+    def _top(self) -> int:
+        return int(max(self._min, min(self._max, self.ceiling.value)))
+
+    def _set(self, limit: int, now: float, reason: str) -> None:
+        if limit != self._limit:
+            self.history.append(Decision(now, self._limit, limit, reason))
+            self.reason = reason
+            self._limit = limit
+        self._begin_epoch(now, self._in_flight, settle=True)
+
+    def _begin_epoch(self, now: float, in_flight: int, *, settle: bool) -> None:
+        if self._phase == "startup":
+            wanted = _within(self._limit / 2, STARTUP_SAMPLES)
+            left_out = self._limit / 2
+        else:
+            wanted = _within(self._limit, CRUISE_SAMPLES)
+            left_out = float(self._limit)
+        self._epoch = Epoch(self._limit, now, in_flight, math.ceil(left_out) if settle else 0, wanted)
+
+
+def _within(samples: float, bounds: tuple[int, int]) -> int:
+    return round(min(max(samples, bounds[0]), bounds[1]))

@@ -1,0 +1,147 @@
+"""How fast one endpoint may be asked: what was configured, what it tells, and what its refusals have taught."""
+
+from __future__ import annotations
+
+import math
+
+from streamproc.control.learned_rate import LearnedRate
+from streamproc.control.pacing import TokenBucket
+
+BURST_SECONDS = 1.0
+"""How much of a rate may be used at once."""
+LEARNED_BURST_SECONDS = 1.0
+TOLD_SHARE = 0.99
+"""Of a limit that the endpoint tells: its clock and ours differ."""
+
+
+class Pace:
+    """Say how long to wait before a request may be sent. Pure: the caller brings the time and does the waiting.
+
+    Args:
+        requests_per_minute: most requests; `None` for no limit.
+        tokens_per_minute: most text tokens, prompt and answer together; `None` for no limit.
+    """
+
+    def __init__(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
+        self._configured_requests = _bucket(requests_per_minute)
+        self._configured_tokens = _bucket(tokens_per_minute)
+        self._told_requests: TokenBucket | None = None
+        self._told_tokens: TokenBucket | None = None
+        self.learned_requests = LearnedRate()
+        self.learned_tokens = LearnedRate()
+        self._learned: TokenBucket | None = None
+        self._by_tokens = False
+        self._resume_at = -math.inf
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing holds requests back."""
+        return self._learned is None and not any(self._buckets())
+
+    def reserve(self, tokens: float, now: float) -> float:
+        """Take a request's turn, at once or in advance.
+
+        Args:
+            tokens: text tokens that it will use, as far as can be told.
+            now: seconds; never earlier than before.
+
+        Returns:
+            Seconds to wait before it may be sent.
+        """
+        wait = 0.0
+        for requests in (self._configured_requests, self._told_requests):
+            if requests is not None:
+                wait = max(wait, requests.reserve(1, now))
+        for bucket in (self._configured_tokens, self._told_tokens):
+            if bucket is not None:
+                wait = max(wait, bucket.reserve(tokens, now))
+        if self._learned is not None:
+            rate = (self.learned_tokens if self._by_tokens else self.learned_requests).rate(now)
+            if rate is None:
+                self._learned = None
+            else:
+                self._learned.rate, self._learned.burst = rate, _burst(rate, LEARNED_BURST_SECONDS)
+                wait = max(wait, self._learned.reserve(tokens if self._by_tokens else 1, now))
+        return wait
+
+    def give_back(self, tokens: float) -> None:
+        """Return text tokens that were reserved and not used; a negative amount takes more."""
+        for bucket in (self._configured_tokens, self._told_tokens):
+            if bucket is not None:
+                bucket.give_back(tokens)
+
+    def sent(self, tokens: float, now: float) -> None:
+        """Enter a request that sets out."""
+        self.learned_requests.sent(1, now)
+        self.learned_tokens.sent(tokens, now)
+
+    def refused(self, tokens: float, started_at: float, now: float) -> bool:
+        """Enter a request that was refused because of its account's rate; tell whether that set a new pace.
+
+        Args:
+            tokens: what was reserved for it.
+            started_at: when it was sent.
+            now: seconds.
+        """
+        self.learned_tokens.refused(tokens, started_at, now)
+        if not self.learned_requests.refused(1, started_at, now):
+            return False
+        requests, words = self.learned_requests.spread, self.learned_tokens.spread
+        self._by_tokens = requests is not None and words is not None and words < requests
+        rate = (self.learned_tokens if self._by_tokens else self.learned_requests).rate(now)
+        assert rate is not None, "a refusal teaches a rate"
+        self._learned = TokenBucket(rate, _burst(rate, LEARNED_BURST_SECONDS), level=0.0)
+        return True
+
+    def told(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        """Enter the account's limits, as the endpoint tells them; `None` where it tells nothing."""
+        self._told_requests = _told(self._told_requests, requests_per_minute)
+        self._told_tokens = _told(self._told_tokens, tokens_per_minute)
+
+    def hold(self, until: float) -> None:
+        """Have nobody send before `until`, in seconds; a shorter hold than the one in force changes nothing."""
+        self._resume_at = max(self._resume_at, until)
+
+    def pause(self, now: float) -> float:
+        """Give the seconds for which nobody may send; to be asked again after waiting."""
+        return max(0.0, self._resume_at - now)
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """The slowest rate of requests in force, where one is: configured, told or learned."""
+        rates = [bucket.rate for bucket in (self._configured_requests, self._told_requests) if bucket is not None]
+        if self._learned is not None and not self._by_tokens:
+            rates.append(self._learned.rate)
+        return min(rates, default=None)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The slowest rate of text tokens in force, where one is."""
+        rates = [bucket.rate for bucket in (self._configured_tokens, self._told_tokens) if bucket is not None]
+        if self._learned is not None and self._by_tokens:
+            rates.append(self._learned.rate)
+        return min(rates, default=None)
+
+    def _buckets(self) -> tuple[TokenBucket | None, ...]:
+        return (self._configured_requests, self._configured_tokens, self._told_requests, self._told_tokens)
+
+
+def _burst(rate: float, seconds: float) -> float:
+    return max(1.0, rate * seconds)
+
+
+def _bucket(per_minute: float | None) -> TokenBucket | None:
+    if per_minute is None:
+        return None
+    rate = per_minute / 60
+    return TokenBucket(rate, _burst(rate, BURST_SECONDS))
+
+
+def _told(bucket: TokenBucket | None, per_minute: float | None) -> TokenBucket | None:
+    if per_minute is None:
+        return bucket
+    rate = TOLD_SHARE * per_minute / 60
+    if bucket is None:
+        return TokenBucket(rate, _burst(rate, BURST_SECONDS))
+    bucket.rate, bucket.burst = rate, _burst(rate, BURST_SECONDS)
+    return bucket

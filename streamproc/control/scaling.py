@@ -1,0 +1,45 @@
+"""How many workers of this size the work that is left needs."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+TOLERANCE = 0.1
+"""A need within a tenth of what there is changes nothing."""
+DOWN_WINDOW_SECONDS = 300.0
+"""Fewer workers are asked for only if no more were needed for so long."""
+
+
+class ScalingSignal:
+    """Say how many workers are needed to end in time: up at once, down only when it stays so.
+
+    Args:
+        current: workers at work now.
+    """
+
+    def __init__(self, current: int = 1) -> None:
+        self._needed = current
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def update(self, backlog: float, rate: float, seconds_left: float, now: float) -> int:
+        """Give the workers needed.
+
+        Args:
+            backlog: records left.
+            rate: records a second that one worker of this size does.
+            seconds_left: until all of them must be done; at or below 0 it is too late, and nothing is said anew.
+            now: seconds.
+
+        Returns:
+            At least 1.
+        """
+        if rate <= 0 or seconds_left <= 0 or not math.isfinite(rate * seconds_left) or backlog < 0:
+            return self._needed
+        needed = max(1.0, backlog / (rate * seconds_left))
+        wanted = self._needed if abs(needed / self._needed - 1) <= TOLERANCE else math.ceil(needed)
+        self._seen.append((now, wanted))
+        while now - self._seen[0][0] > DOWN_WINDOW_SECONDS:
+            self._seen.popleft()
+        self._needed = max(wanted for _, wanted in self._seen)
+        return self._needed
