@@ -7,7 +7,7 @@ from typing import Protocol
 
 from streamproc.control.attempts import Attempt
 from streamproc.control.outage import Outage
-from streamproc.control.pace import Pace
+from streamproc.control.pace import Pace, Turn
 
 LONGEST_HOLD_SECONDS = 30.0
 """The longest that everybody waits because one request was told to; that one waits for as long as it was told."""
@@ -77,13 +77,9 @@ class Admission:
         """Tell whether the endpoint refuses everything."""
         return self._outage.going_on
 
-    def reserve(self, tokens: int, now: float) -> float:
-        """Take a request's turn; give the seconds to wait for it."""
-        return self.pace.reserve(tokens, now)
-
-    def pause(self, now: float) -> float:
-        """Give the seconds for which nobody may send; to be asked again after waiting, until it is 0."""
-        return self.pace.pause(now)
+    def turn(self, tokens: int) -> Turn:
+        """Give a turn for a request that will use so many text tokens: it says how long to wait before sending."""
+        return self.pace.turn(tokens)
 
     def started(self, tokens: int, now: float) -> None:
         """Enter a request that is sent.

@@ -31,6 +31,7 @@ class Pace:
         self.learned_tokens = LearnedRate()
         self._learned: TokenBucket | None = None
         self._by_tokens = False
+        self._lessons = 0
         self._resume_at = -math.inf
 
     @property
@@ -38,16 +39,11 @@ class Pace:
         """Tell whether nothing holds requests back."""
         return self._learned is None and not any(self._buckets())
 
-    def reserve(self, tokens: float, now: float) -> float:
-        """Take a request's turn, at once or in advance.
+    def turn(self, tokens: float) -> Turn:
+        """Give a turn for a request that will use so many text tokens, as far as can be told."""
+        return Turn(self, tokens)
 
-        Args:
-            tokens: text tokens that it will use, as far as can be told.
-            now: seconds; never earlier than before.
-
-        Returns:
-            Seconds to wait before it may be sent.
-        """
+    def _reserve_known(self, tokens: float, now: float) -> float:
         wait = 0.0
         for requests in (self._configured_requests, self._told_requests):
             if requests is not None:
@@ -55,14 +51,17 @@ class Pace:
         for bucket in (self._configured_tokens, self._told_tokens):
             if bucket is not None:
                 wait = max(wait, bucket.reserve(tokens, now))
-        if self._learned is not None:
-            rate = (self.learned_tokens if self._by_tokens else self.learned_requests).rate(now)
-            if rate is None:
-                self._learned = None
-            else:
-                self._learned.rate, self._learned.burst = rate, _burst(rate, LEARNED_BURST_SECONDS)
-                wait = max(wait, self._learned.reserve(tokens if self._by_tokens else 1, now))
         return wait
+
+    def _reserve_learned(self, tokens: float, now: float) -> float:
+        if self._learned is None:
+            return 0.0
+        rate = (self.learned_tokens if self._by_tokens else self.learned_requests).rate(now)
+        if rate is None:
+            self._learned = None
+            return 0.0
+        self._learned.rate, self._learned.burst = rate, _burst(rate, LEARNED_BURST_SECONDS)
+        return self._learned.reserve(tokens if self._by_tokens else 1, now)
 
     def give_back(self, tokens: float) -> None:
         """Return text tokens that were reserved and not used; a negative amount takes more."""
@@ -86,6 +85,7 @@ class Pace:
         self.learned_tokens.refused(tokens, started_at, now)
         if not self.learned_requests.refused(1, started_at, now):
             return False
+        self._lessons += 1
         requests, words = self.learned_requests.spread, self.learned_tokens.spread
         self._by_tokens = requests is not None and words is not None and words < requests
         rate = (self.learned_tokens if self._by_tokens else self.learned_requests).rate(now)
@@ -103,7 +103,7 @@ class Pace:
         self._resume_at = max(self._resume_at, until)
 
     def pause(self, now: float) -> float:
-        """Give the seconds for which nobody may send; to be asked again after waiting."""
+        """Give the seconds for which nobody may send."""
         return max(0.0, self._resume_at - now)
 
     @property
@@ -124,6 +124,37 @@ class Pace:
 
     def _buckets(self) -> tuple[TokenBucket | None, ...]:
         return (self._configured_requests, self._configured_tokens, self._told_requests, self._told_tokens)
+
+
+class Turn:
+    """One request's place in the order of sending.
+
+    Its place is taken when it first asks. A refusal in the meantime teaches a new pace, and places taken under the old
+    one are void: they would come due all at once after the pause.
+    """
+
+    __slots__ = ("_due", "_lessons", "_pace", "_tokens")
+
+    def __init__(self, pace: Pace, tokens: float) -> None:
+        self._pace = pace
+        self._tokens = tokens
+        self._due: float | None = None
+        self._lessons = 0
+
+    def wait(self, now: float) -> float:
+        """Give the seconds to wait; to be asked again after waiting, until it is 0 and the request may be sent.
+
+        Args:
+            now: seconds; never earlier than before.
+        """
+        pace = self._pace
+        if self._due is None:
+            self._lessons = pace._lessons  # noqa: SLF001 - a turn and its pace are one mechanism
+            self._due = now + max(pace._reserve_known(self._tokens, now), pace._reserve_learned(self._tokens, now))  # noqa: SLF001
+        elif self._lessons != pace._lessons:  # noqa: SLF001
+            self._lessons = pace._lessons  # noqa: SLF001
+            self._due = max(self._due, now + pace._reserve_learned(self._tokens, now))  # noqa: SLF001
+        return max(0.0, self._due - now, pace.pause(now))
 
 
 def _burst(rate: float, seconds: float) -> float:
