@@ -91,7 +91,7 @@ class FailOpen(CacheBackend):
             self._failed(now, doing, f"no answer within {self._deadline:g} s")
             return otherwise
         except BaseException:
-            breaker.abandoned()
+            breaker.abandoned(now)
             raise
         if breaker.state != "closed":
             log.warning("cache.recovered", cache=self.name, doing=doing)

@@ -37,29 +37,29 @@ class CircuitBreaker:
         self._in_a_row = 0
         self._last_failure = -math.inf
         self._opened_at: float | None = None
-        self._probing = False
+        self._probing_since: float | None = None
 
     @property
     def state(self) -> BreakerState:
         """`closed` (everything passes), `open` (nothing does) or `half_open` (a probe is under way)."""
         if self._opened_at is None:
             return "closed"
-        return "half_open" if self._probing else "open"
+        return "half_open" if self._probing_since is not None else "open"
 
     def admit(self, now: float) -> bool:
         """Tell whether to ask; `now` in seconds on a clock that never goes back."""
         if self._opened_at is None:
             return True
-        if self._probing or now - self._opened_at < self._cooldown:
+        if self._probing_since is not None or now - self._opened_at < self._cooldown:
             return False
-        self._probing = True
+        self._probing_since = now
         return True
 
     def succeeded(self) -> None:
         """An admitted call was answered: whatever it was, the thing is alive."""
         self._in_a_row = 0
         self._opened_at = None
-        self._probing = False
+        self._probing_since = None
         self._cooldown = self._first_cooldown
 
     def failed(self, now: float, admitted_at: float) -> None:
@@ -72,13 +72,22 @@ class CircuitBreaker:
         if admitted_at >= self._last_failure:
             self._in_a_row += 1
             self._last_failure = now
-        if self._probing:
+        if self._is_probe(admitted_at):
             self._cooldown = min(2 * self._cooldown, self._longest_cooldown)
-            self._probing = False
+            self._probing_since = None
             self._opened_at = now
         elif self._opened_at is None and self._in_a_row >= self._failures:
             self._opened_at = now
 
-    def abandoned(self) -> None:
-        """An admitted call ended without an answer either way, because its caller left; the next may probe."""
-        self._probing = False
+    def abandoned(self, admitted_at: float) -> None:
+        """An admitted call ended without an answer either way, because its caller left; after a probe another may.
+
+        Args:
+            admitted_at: when it was admitted.
+        """
+        if self._is_probe(admitted_at):
+            self._probing_since = None
+
+    def _is_probe(self, admitted_at: float) -> bool:
+        """Tell the probe from calls that were admitted before it, and end after it has begun."""
+        return self._probing_since is not None and admitted_at >= self._probing_since

@@ -39,7 +39,7 @@ def test_it_opens_after_failures_in_a_row_and_probes_one_at_a_time(script: list[
             elif in_a_row >= most:
                 open_until = now + cooldown
         else:
-            breaker.abandoned()
+            breaker.abandoned(now)
         assert (breaker.state == "closed") == (open_until is None)
 
 
@@ -55,6 +55,30 @@ def test_calls_that_fail_together_are_one_failure() -> None:
         assert breaker.admit(now)
         breaker.failed(now + 0.5, now)
     assert breaker.state == "open"
+
+
+@given(st.lists(st.sampled_from(["failed", "abandoned"]), min_size=1, max_size=5), st.integers(0, 4))
+def test_only_the_probe_s_own_end_lets_another_probe_in(ends: list[str], cooldowns: int) -> None:
+    """Calls that were admitted while all was well may end, unanswered, during the probe: nobody else is let in, and the
+    cooldown is as it was, until the probe itself has ended."""
+    breaker = CircuitBreaker(failures=1, cooldown_seconds=5)
+    for _ in [*ends, "first"]:
+        assert breaker.admit(0.0)
+    breaker.failed(1.0, 0.0)
+    probed_at = 6.0 + cooldowns
+    assert breaker.admit(probed_at)
+    for end in ends:
+        if end == "failed":
+            breaker.failed(probed_at + 1, 0.0)
+        else:
+            breaker.abandoned(0.0)
+        assert breaker.state == "half_open"
+        assert not breaker.admit(probed_at + 100)
+    breaker.abandoned(probed_at)
+    assert breaker.admit(probed_at + 2)
+    breaker.failed(probed_at + 3, probed_at + 2)
+    assert not breaker.admit(probed_at + 12.9)
+    assert breaker.admit(probed_at + 13)
 
 
 def test_settings_that_mean_nothing_are_refused() -> None:
