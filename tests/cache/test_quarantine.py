@@ -98,6 +98,27 @@ def test_two_who_find_the_same_damage_do_not_set_each_others_new_file_aside(tmp_
     assert len(list(tmp_path.glob("c.db.damaged-?"))) == 1
 
 
+def test_who_comes_while_another_sets_the_file_aside_begins_the_new_one(tmp_path: Path) -> None:
+    """Two find the damage; the second comes when the first has renamed the file and not made a new one yet: it makes
+    that, raises nothing, and both go on with it."""
+    path = tmp_path / "c.db"
+
+    async def main() -> None:
+        await _filled(path)
+        async with SqliteBackend(path, 10**7) as second:
+            with path.open("r+b") as file:
+                file.seek(4096)
+                file.write(b"\xaa" * (path.stat().st_size - 4096))
+            path.rename(tmp_path / "c.db.damaged-1")  # the first, halfway
+            assert await second.get_many(["1"]) == [None]
+            await second.put_many({"new": b"1"}, ttl=None)
+            async with SqliteBackend(path, 10**7) as first:
+                assert await first.get_many(["new"]) == [b"1"]
+
+    asyncio.run(main())
+    assert len(list(tmp_path.glob("c.db.damaged-?"))) == 1
+
+
 def test_a_file_that_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path) -> None:
     """Text, another program's database, and one of ours with a broken header: refused, not moved, not changed."""
     text, theirs, headless = tmp_path / "tickets.csv", tmp_path / "theirs.db", tmp_path / "headless.db"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,7 +87,10 @@ class SelfReplacingDatabase(Database):
 
 def _set_aside(path: Path, damaged: Inode) -> Path | None:
     """Rename a file and its sidecars, unless another process has put a new one in its place; give the new name."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # another process has just renamed it, and has not begun a new one yet
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # one process at a time sets one file aside
         held = os.fstat(descriptor)
@@ -94,9 +98,8 @@ def _set_aside(path: Path, damaged: Inode) -> Path | None:
             return None
         kept = _free_name(path)
         for suffix in SIDECARS:
-            source = path.with_name(path.name + suffix)
-            if source.exists():
-                source.rename(kept.with_name(kept.name + suffix))
+            with suppress(FileNotFoundError):  # there may be no sidecars, and whoever closes last removes them
+                path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
         return kept
     finally:
         os.close(descriptor)
