@@ -38,6 +38,17 @@ class CacheBackend(Closing, ABC):
             CacheUnavailable: the back end cannot be asked.
         """
 
+    async def look_behind(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Look keys up of which `get_many` has just given values that are of no use: expired, or not ours.
+
+        Returns:
+            What lies behind those values, in a tier that others write to; nothing unless overridden.
+
+        Raises:
+            CacheUnavailable: the back end cannot be asked.
+        """
+        return [None] * len(keys)
+
     @abstractmethod
     async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
         """Keep values; when it returns, they are as safe as this back end makes them.

@@ -64,6 +64,9 @@ class FailOpen(CacheBackend):
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self.attempt("lookup", lambda: self._inner.get_many(keys), [None] * len(keys))
 
+    async def look_behind(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await self.attempt("lookup", lambda: self._inner.look_behind(keys), [None] * len(keys))
+
     async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
         await self.attempt("write", lambda: self._inner.put_many(items, ttl=ttl), None)
 

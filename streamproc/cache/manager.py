@@ -80,16 +80,27 @@ class CacheManager(Generic[V]):
         return [None if isinstance(value, _Missing) else value for value in await self._look_up(keys)]
 
     async def _look_up(self, keys: Sequence[str]) -> list[V | _Missing]:
-        stored = await self._backend.get_many(keys)
-        now = self._wall()
-        values = [
-            self._read(unseal(key, sealed, now)) if sealed is not None else _MISSING
-            for key, sealed in zip(keys, stored, strict=True)
-        ]
+        values = [self._read(payload) for payload in await self._payloads(keys)]
         missing = values.count(_MISSING)
         self._misses += missing
         self._hits += len(values) - missing
         return values
+
+    async def _payloads(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Give what is whole, alive and of the very key; a tier with something else must not hide what is behind it."""
+        stored = await self._backend.get_many(keys)
+        payloads = self._unsealed(keys, stored)
+        useless = [place for place, sealed in enumerate(stored) if sealed is not None and payloads[place] is None]
+        if useless:
+            again = [keys[place] for place in useless]
+            behind = self._unsealed(again, await self._backend.look_behind(again))
+            for place, payload in zip(useless, behind, strict=True):
+                payloads[place] = payload
+        return payloads
+
+    def _unsealed(self, keys: Sequence[str], stored: Sequence[bytes | None]) -> list[bytes | None]:
+        now = self._wall()
+        return [None if sealed is None else unseal(key, sealed, now) for key, sealed in zip(keys, stored, strict=True)]
 
     def _read(self, payload: bytes | None) -> V | _Missing:
         if payload is None:
@@ -126,8 +137,7 @@ class CacheManager(Generic[V]):
         """Look once more, for another may have landed between a miss and this flight; then compute and store."""
 
         async def stored() -> bytes | None:
-            (sealed,) = await self._backend.get_many([key])
-            payload = unseal(key, sealed, self._wall()) if sealed is not None else None
+            (payload,) = await self._payloads([key])
             return None if isinstance(self._read(payload), _Missing) else payload
 
         async def computed() -> bytes:

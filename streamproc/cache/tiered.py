@@ -55,6 +55,11 @@ class TieredBackend(CacheBackend):
         await self.front.put_many(found, ttl=None)
         return [found.get(key) if value is None else value for key, value in zip(keys, values, strict=True)]
 
+    async def look_behind(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Have the front forget keys, and look them up in the back."""
+        await self.front.delete_many(keys)
+        return await self.get_many(keys)
+
     async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
         """Keep values in the back, then in the front; as safe as the back makes them."""
         await self.back.put_many(items, ttl=ttl)

@@ -87,6 +87,9 @@ class CrashingBackend(CacheBackend):
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._inner.get_many(keys)
 
+    async def look_behind(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await self._inner.look_behind(keys)
+
     async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
         self._plan.moment()
         await self._inner.put_many(items, ttl=ttl)
