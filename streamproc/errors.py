@@ -6,6 +6,7 @@
             Damaged                  the same: it is ours, and can no longer be read
         StorageFailed            the machine: a disk or database failed; nothing after the last commit is claimed (74)
         CacheUnavailable         nobody: the cache could not be asked; the run goes on without it
+        NotStorable              you: a value is no plain data; a run goes on and does not cache the answer
         ProviderError            the provider, for one attempt
             NotSent                  retried for free: the request never left
             RateLimited              retried: the whole endpoint waits, the record's attempts are untouched
@@ -46,6 +47,10 @@ class StorageFailed(StreamprocError):
 
 class CacheUnavailable(StreamprocError):
     """A cache could not be read or written. What was asked counts as missing."""
+
+
+class NotStorable(StreamprocError, TypeError):
+    """A value cannot be encoded: it holds an object, an int beyond 64 bits, or half of a surrogate pair."""
 
 
 class ProviderError(StreamprocError):

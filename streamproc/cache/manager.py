@@ -17,6 +17,7 @@ from streamproc.cache.lease import Leases
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.cache.plain_data import decoder
 from streamproc.cache.single_flight import SingleFlight
+from streamproc.errors import NotStorable
 from streamproc.flow.clock import Clock
 
 V = TypeVar("V")
@@ -59,7 +60,7 @@ class CacheManager(Generic[V]):
         self._ttl = config.ttl_seconds
         self._lease_wait = config.lease_wait_seconds
         self._backend = backend or build_backend(config)
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encoder = msgspec.msgpack.Encoder()
         self._decode: Callable[[bytes], V] = decoder(kind or Any)
         self._wall = wall
         self._cost_of = cost_of
@@ -88,13 +89,14 @@ class CacheManager(Generic[V]):
 
     async def _payloads(self, keys: Sequence[str]) -> list[bytes | None]:
         """Give what is whole, alive and of the very key; a tier with something else must not hide what is behind it."""
-        stored = await self._backend.get_many(keys)
+        names = [_name(key) for key in keys]
+        stored = await self._backend.get_many(names)
         payloads = self._unsealed(keys, stored)
         useless = [place for place, sealed in enumerate(stored) if sealed is not None and payloads[place] is None]
         if useless:
-            again = [keys[place] for place in useless]
-            behind = self._unsealed(again, await self._backend.look_behind(again))
-            for place, payload in zip(useless, behind, strict=True):
+            behind = await self._backend.look_behind([names[place] for place in useless])
+            unsealed = self._unsealed([keys[place] for place in useless], behind)
+            for place, payload in zip(useless, unsealed, strict=True):
                 payloads[place] = payload
         return payloads
 
@@ -124,7 +126,7 @@ class CacheManager(Generic[V]):
             A value of the caller's own, read back from what was stored: changing it changes nobody else's.
 
         Raises:
-            TypeError: the value is no plain data.
+            NotStorable: the value is no plain data.
             Exception: what `compute` raised.
         """
         (found,) = await self._look_up([key])
@@ -148,7 +150,7 @@ class CacheManager(Generic[V]):
 
         store = self._backend.leases
         if store is not None:
-            return await Leases(store, self._lease_wait).compute_once(key, stored, computed)
+            return await Leases(store, self._lease_wait).compute_once(_name(key), stored, computed)
         found = await stored()
         return found if found is not None else await computed()
 
@@ -156,6 +158,7 @@ class CacheManager(Generic[V]):
         """Keep a value.
 
         Raises:
+            NotStorable: the value is no plain data.
             StorageFailed: a back end that must not lose values could not keep it.
         """
         await self.set_many({key: value})
@@ -164,16 +167,23 @@ class CacheManager(Generic[V]):
         """Keep values; when it returns they are as safe as the back end makes them.
 
         Raises:
+            NotStorable: a value is no plain data; none is kept.
             StorageFailed: a back end that must not lose values could not keep them.
         """
         await self._store({key: (self._encode(value), self._cost(value)) for key, value in items.items()})
+
+    def _encode(self, value: V) -> bytes:
+        try:
+            return self._encoder.encode(value)
+        except (TypeError, OverflowError, UnicodeEncodeError, RecursionError) as error:
+            raise NotStorable(f"only plain data can be stored: {error}") from error
 
     def _cost(self, value: V) -> float:
         return 1.0 if self._cost_of is None else self._cost_of(value)
 
     async def _store(self, payloads: Mapping[str, tuple[bytes, float]]) -> None:
         expires_at = self._wall() + self._ttl
-        sealed = {key: seal(key, payload, expires_at, cost) for key, (payload, cost) in payloads.items()}
+        sealed = {_name(key): seal(key, payload, expires_at, cost) for key, (payload, cost) in payloads.items()}
         await self._backend.put_many(sealed, ttl=self._ttl)
 
     async def delete(self, key: str) -> None:
@@ -182,7 +192,7 @@ class CacheManager(Generic[V]):
         Raises:
             CacheUnavailable, StorageFailed: it may still be there.
         """
-        await self._backend.delete_many([key])
+        await self._backend.delete_many([_name(key)])
 
     async def clear(self) -> None:
         """Forget everything.
@@ -211,3 +221,16 @@ class CacheManager(Generic[V]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _name(key: str) -> str:
+    """Give what a key is called in the back end: itself, unless it holds half of a surrogate pair, which UTF-8 cannot.
+
+    Should another key be called the same, the envelope tells them apart.
+    """
+    try:
+        if not key.isascii():
+            key.encode()
+    except UnicodeEncodeError:
+        return "surrogates:" + key.encode(errors="surrogatepass").hex()
+    return key

@@ -1,12 +1,13 @@
 """The manager believes nothing that it cannot check, shares nothing that can be changed, and counts right."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamproc.cache.config import CacheConfig
@@ -15,9 +16,10 @@ from streamproc.cache.manager import CacheManager
 from streamproc.cache.memory import MemoryBackend
 from streamproc.cache.tiered import TieredBackend
 from streamproc.completions import Usage
-from streamproc.errors import ConfigError
+from streamproc.errors import ConfigError, NotStorable
 from streamproc.simulation.virtual_time import run_virtual
 from tests.cache.laws import names
+from tests.redis_server import RedisServer
 
 HOUR = 3600.0
 plain = st.recursive(
@@ -143,6 +145,61 @@ def test_the_manager_gives_typed_values_in_order() -> None:
             assert await cache.get("b") is None
             await cache.clear()
             assert cache.metrics().entries == 0
+
+    asyncio.run(main())
+
+
+halves = st.lists(st.text(st.characters(categories=["Cs", "L"]), max_size=4), min_size=1, max_size=5, unique=True)
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "redis"])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(keys=halves)
+def test_any_str_is_a_key(redis_server: RedisServer, tmp_path: Path, backend: str, keys: list[str]) -> None:
+    """Half of a surrogate pair, which UTF-8 cannot hold, makes a key like any other, and spoils no other write."""
+    address = {"redis": {"url": redis_server.url}, "sqlite": {"path": str(tmp_path / "c.db")}}.get(backend, {})
+
+    async def main() -> None:
+        config = msgspec.convert({"backend": backend, **address}, CacheConfig)
+        async with CacheManager(config, kind=int) as writer, CacheManager(config, kind=int) as reader:
+            cache = writer if backend == "memory" else reader
+            await writer.clear()
+            await asyncio.gather(*(writer.set(key, number) for number, key in enumerate(keys)))
+            assert await cache.get_many(keys) == list(range(len(keys)))
+            assert await cache.get_or_compute("\udfff new", partial(asyncio.sleep, 0, 7)) == 7
+            await writer.delete(keys[0])
+            assert await writer.get_many(keys) == [None, *range(1, len(keys))]
+            assert writer.metrics().errors == 0
+
+    asyncio.run(main())
+
+
+def test_a_key_s_other_name_is_no_other_key() -> None:
+    """Should somebody call a key what another is stored as, each still gets nothing but its own value."""
+
+    async def main() -> None:
+        async with CacheManager(CacheConfig(), kind=int) as cache:
+            await cache.set("\ud800", 1)
+            assert await cache.get("surrogates:eda080") is None
+            assert await cache.get("\ud800") == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("value", [object(), "half \ud800", 2**70, {"deep": ["\udfff"]}])
+def test_what_cannot_be_encoded_is_refused_by_name_and_nothing_else_is(value: object) -> None:
+    """Such a value raises, whoever stores it and however; what was there before stays, what comes after is kept."""
+
+    async def compute() -> object:
+        return value
+
+    async def main() -> None:
+        async with CacheManager[object](CacheConfig()) as cache:
+            await cache.set("k", "before")
+            for attempt in (cache.set_many({"k": value, "l": 1}), cache.get_or_compute("m", compute)):
+                with pytest.raises(NotStorable, match="only plain data can be stored"):
+                    await attempt
+            assert await cache.get_many(["k", "l", "m"]) == ["before", None, None]
 
     asyncio.run(main())
 
