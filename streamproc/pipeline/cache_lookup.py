@@ -11,7 +11,7 @@ from streamproc.flow.channel import Outbox
 from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
-from streamproc.pipeline.landing import Answer, Landing, contained
+from streamproc.pipeline.landing import Answer, Landing, contained, key_of
 from streamproc.pipeline.task import Call, Task
 from streamproc.records import Envelope, Failed, Outcome, Record
 
@@ -71,7 +71,7 @@ class CacheLookupHandler:
                 calls.append(Call(request, flight))
         misses: list[Call] = []
         for call, answer in zip(calls, await self._look_up(calls), strict=True):
-            if answer is None or answer.run not in (None, self._run_id):
+            if answer is None:
                 misses.append(call)
             else:
                 self._meter.add("cache_hits_total")
@@ -88,4 +88,13 @@ class CacheLookupHandler:
     async def _look_up(self, calls: Sequence[Call]) -> Sequence[Answer | None]:
         if self._cache is None or not calls:
             return [None] * len(calls)
-        return await self._cache.get_many([call.flight.key for call in calls])
+        keys = [call.flight.key for call in calls]
+        answers = [self._usable(answer) for answer in await self._cache.get_many(keys)]
+        missing = [place for place, answer in enumerate(answers) if answer is None]
+        own = await self._cache.get_many([key_of(keys[place], self._run_id) for place in missing])
+        for place, answer in zip(missing, own, strict=True):
+            answers[place] = self._usable(answer)
+        return answers
+
+    def _usable(self, answer: Answer | None) -> Answer | None:
+        return answer if answer is not None and answer.run in (None, self._run_id) else None

@@ -26,6 +26,11 @@ class Answer(Struct, frozen=True, gc=False):
     run: str | None = None
 
 
+def key_of(fingerprint: str, run: str | None) -> str:
+    """Give the key of an answer: one that belongs to a run has its own, so that it never takes a whole one's place."""
+    return fingerprint if run is None else f"{fingerprint}:{run}"
+
+
 OUTPUT_TOKEN_COST = 4.0
 """What a token of an answer costs, in tokens of a prompt: about so much in the price lists of hosted models."""
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from streamproc._log import log
 from streamproc.cache.manager import CacheManager
 from streamproc.completions import Completion
 from streamproc.control.retries import Retries, RetryPolicy
-from streamproc.errors import ProviderError, ProviderStop
+from streamproc.errors import NotStorable, ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
 from streamproc.llm.endpoint import Endpoint
-from streamproc.pipeline.landing import Answer, Landing
+from streamproc.pipeline.landing import Answer, Landing, key_of
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome, RecordError
 
@@ -23,7 +24,7 @@ class LlmCallHandler:
     """Make one call until it is answered, rejected, given up, or a halt is requested.
 
     An answer is put into the cache before the permit is given back, and parsed after: then a crash loses at most what
-    is under way, and a mistake in parsing costs no money.
+    is under way, and a mistake in parsing costs no money. An answer that cannot be encoded is delivered without.
 
     Args:
         endpoint: makes attempts.
@@ -96,5 +97,10 @@ class LlmCallHandler:
                 return
 
     async def _keep(self, key: str, completion: Completion) -> None:
-        if self._cache is not None:
-            await self._cache.set(key, Answer(completion, None if completion.complete else self._run_id))
+        if self._cache is None:
+            return
+        run = None if completion.complete else self._run_id
+        try:
+            await self._cache.set(key_of(key, run), Answer(completion, run))
+        except NotStorable as error:  # it is delivered all the same
+            log.warning("answer.not_cached", reason=str(error))

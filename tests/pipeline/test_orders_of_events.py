@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -201,6 +202,58 @@ def test_an_incomplete_answer_belongs_to_the_run_that_paid_for_it(
     assert (outcome.completion.finish_reason, outcome.completion.text) == (finish_reason, text)
     assert outcome.attempts == calls - 1
     assert sum(model.billed.values()) == calls
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["stop", "length"])), min_size=1, max_size=4))
+def test_an_incomplete_answer_takes_nobody_else_s_place(runs: list[tuple[int, str]]) -> None:
+    """Runs ask the same of one cache at once, are answered in any order, and crash before they deliver: each resumption
+    finds its own answer or a whole one and pays nothing; a new run pays unless anybody's answer was whole."""
+    store = MemoryBackend(STORE_BYTES)
+
+    async def one(run_id: str, seconds: int, finish_reason: str, crashes: bool) -> tuple[int, MemorySink]:
+        model, sink = Curt(finish_reason), Named(run_id, crashes)
+        model._seconds = lambda *_: float(seconds)
+        running = DataProcessingPipeline(
+            config(), source=MemorySource(records(1)), sink=sink, completer=model, cache=store
+        )
+        with pytest.raises(Crash) if crashes else nullcontext():
+            await running.run()
+        return sum(model.billed.values()), sink
+
+    async def main() -> None:
+        await asyncio.gather(*(one(f"run {n}", *run, crashes=True) for n, run in enumerate(runs)))
+        whole = any(reason == "stop" for _, reason in runs)
+        for number, (_, reason) in enumerate(runs):
+            paid, sink = await one(f"run {number}", 1, "stop", crashes=False)
+            assert paid == 0
+            assert sink.completed[0].completion.finish_reason == ("stop" if whole else reason)
+        paid, _ = await one("a new one", 1, "stop", crashes=False)
+        assert paid == int(not whole)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("answer", "calls"), [("half \ud800", 2), ("whole", 1)])
+def test_an_answer_that_cannot_be_stored_is_delivered_all_the_same(answer: str, calls: int) -> None:
+    """Half of a surrogate pair in an answer keeps it out of the cache, and ends neither its record nor the run."""
+    store, model = MemoryBackend(STORE_BYTES), ScriptedCompleter(lambda *_: answer)
+    for run_id in ("one", "another"):
+        sink = Named(run_id, crashes=False)
+        running = DataProcessingPipeline(
+            config(), source=MemorySource(records(3)), sink=sink, completer=model, cache=store
+        )
+        assert run_virtual(running.run()).completed == 3
+        assert [outcome.value for outcome in sink.completed] == [answer] * 3
+    assert sum(model.billed.values()) == 3 * calls
+
+
+def test_a_question_that_cannot_be_encoded_is_a_dead_letter() -> None:
+    """Half of a surrogate pair in a question makes a dead letter of its record, and the run goes on."""
+    sink, model = MemorySink(), ScriptedCompleter(lambda *_: "ok")
+    source = MemorySource([{"text": "\ud800"}, {"text": "whole"}])
+    report = run_virtual(DataProcessingPipeline(config(), source=source, sink=sink, completer=model).run())
+    assert (report.completed, report.failed) == (1, 1)
+    assert sink.failed[0].error.type == "render_failed"
 
 
 @pytest.mark.parametrize(("finish_reason", "text"), [("content_filter", "no"), ("stop", ""), ("length", "")])
