@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc.completions import CARRIAGE, Message, Request
+from streamproc.completions import CARRIAGE, FINGERPRINT_VERSION, Completion, Message, Request, Usage
 
 texts = st.text(max_size=6)
 plain = st.recursive(
@@ -120,6 +120,28 @@ def test_what_others_have_mixed_up_is_told_apart(one: dict[str, Any], other: dic
     base = Request(deployment="d", model="m", messages=(Message("user", "q"),))
     keys = {msgspec.structs.replace(base, parameters=parameters).fingerprint() for parameters in (one, other)}
     assert len(keys) == 2
+
+
+def test_a_key_is_the_same_in_every_release() -> None:
+    """This question has had this key since version 2 of the fingerprint; whoever changes it raises the version."""
+    request = Request(
+        deployment="d", model="m", messages=(Message("user", "q"),), parameters={"temperature": 0.5}, draw="2"
+    )
+    assert FINGERPRINT_VERSION == 2
+    assert request.fingerprint("s") == "1151260f83a6aa59d7c1e728aa774883866946ccf62861b8c4d97a44a53185dd"
+
+
+@pytest.mark.parametrize(
+    "reason", ["stop", "tool_calls", "function_call", "eos", "length", "content_filter", "unknown"]
+)
+@pytest.mark.parametrize("refusal", [None, "", "I will not"])
+@pytest.mark.parametrize("text", ["", "text"])
+def test_only_a_whole_answer_may_serve_others(reason: str, refusal: str | None, text: str) -> None:
+    """An answer is complete if it ended by itself, says something and is no refusal; whatever is unusable is not."""
+    completion = Completion(text=text, model="m", finish_reason=reason, usage=Usage(), refusal=refusal)
+    usable = bool(text) and not refusal and reason != "content_filter"
+    assert (completion.unusable is None) == usable
+    assert completion.complete == (usable and reason not in {"length", "unknown"})
 
 
 @pytest.mark.parametrize("odd", [object(), object, 1j, {1: object()}])

@@ -180,14 +180,14 @@ def test_the_newest_entries_never_make_room(tmp_path: Path) -> None:
 payloads = st.binary(max_size=50)
 
 
-@given(names, payloads, st.floats(0, 1e6), st.floats(0, 1e30), st.data())
+@given(names, payloads, st.floats(0, 1e6), st.floats(0), st.data())
 def test_any_doubt_is_a_miss(key: str, payload: bytes, expires: float, cost: float, data: st.DataObject) -> None:
     """A sealed value is read back under its key while it lives; a changed bit, another key or late hour, never."""
     sealed = seal(key, payload, expires, cost)
     assert unseal(key, sealed, expires - 1) == payload
     assert unseal(key, sealed, expires) is None
     assert unseal(key + "'", sealed, expires - 1) is None
-    assert cost_of(sealed) == pytest.approx(cost, rel=1e-6, abs=1e-40)
+    assert cost_of(sealed) == pytest.approx(min(cost, 3e38), rel=1e-6, abs=1e-40)
     bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
     changed = bytearray(sealed)
     changed[bit // 8] ^= 1 << bit % 8

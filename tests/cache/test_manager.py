@@ -1,10 +1,12 @@
 """The manager believes nothing that it cannot check, shares nothing that can be changed, and counts right."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -147,6 +149,60 @@ def test_the_manager_gives_typed_values_in_order() -> None:
             assert cache.metrics().entries == 0
 
     asyncio.run(main())
+
+
+class Slow(MemoryBackend):
+    """Looks up at once, and says so a second later. Notes how long what it keeps may be kept."""
+
+    def __init__(self) -> None:
+        super().__init__(10**6)
+        self.ttls: list[float | None] = []
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        found = await super().get_many(keys)
+        await anyio.sleep(1)
+        return found
+
+    async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
+        self.ttls.append(ttl)
+        await super().put_many(items, ttl=None)
+
+
+def test_what_expires_during_a_lookup_is_a_miss() -> None:
+    """A value is alive when it is given, not when it was asked for; the back end hears how long it may be kept."""
+
+    async def main() -> None:
+        backend = Slow()
+        cache = CacheManager(CacheConfig(ttl_hours=1), backend, int, wall=anyio.current_time)
+        await cache.set("k", 1)
+        assert backend.ttls == [HOUR]
+        await anyio.sleep(HOUR - 2)
+        assert await cache.get("k") == 1
+        await anyio.sleep(0.5)
+        assert await cache.get("k") is None
+
+    run_virtual(main())
+
+
+def test_what_has_landed_between_a_miss_and_a_computation_is_not_computed_again() -> None:
+    """A caller whose lookup was under way while another's computation ended gets what that stored."""
+
+    async def main() -> None:
+        cache = CacheManager(CacheConfig(), Slow(), list[int], wall=anyio.current_time)
+        begun: list[int] = []
+
+        async def compute() -> list[int]:
+            begun.append(1)
+            return list(begun)
+
+        async def call(at: float) -> list[int]:
+            await anyio.sleep(at)
+            return await cache.get_or_compute("k", compute)
+
+        assert await asyncio.gather(call(0), call(1.5)) == [[1], [1]]
+        assert begun == [1]
+
+    run_virtual(main())
 
 
 halves = st.lists(st.text(st.characters(categories=["Cs", "L"]), max_size=4), min_size=1, max_size=5, unique=True)

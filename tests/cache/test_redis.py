@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamproc.cache.aiocache.backend import AiocacheBackend
+from streamproc.cache.aiocache.backend import AiocacheBackend, whole_seconds
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.manager import CacheManager
 from streamproc.cache.redis.backend import RedisBackend
@@ -58,6 +58,7 @@ def test_a_batch_is_one_command_and_a_crowd_of_writers_few_round_trips(own_redis
     asyncio.run(main())
     calls = commands(own_redis)
     assert (calls["mget"], calls["set"]) == (2, 203)
+    assert not {"multi", "exec"} & calls.keys()  # a batch is no transaction: nobody else has to wait for it
     assert len({own_redis.ask("PTTL", f"streamproc:default:{n}") for n in range(200)}) > 20
     for n in range(200):
         left = int(own_redis.ask("PTTL", f"streamproc:default:{n}")[1:])
@@ -78,6 +79,53 @@ def test_nothing_that_stops_or_empties_a_shared_server_is_ever_sent(own_redis: R
     asyncio.run(main())
     assert own_redis.ask("DBSIZE") == b":1\r\n"
     assert not {"keys", "flushdb", "flushall", "del"} & commands(own_redis).keys()
+
+
+def test_many_keys_are_asked_for_once_and_a_few_at_a_time(own_redis: RedisServer) -> None:
+    """Of 1,200 keys each is looked up once and removed, by commands of at most 500 keys."""
+    keys = [f"{n}" for n in range(1200)]
+
+    async def main() -> None:
+        async with RedisBackend(own_redis.url, timeout_seconds=5) as backend:
+            await backend.put_many(dict.fromkeys(keys, b"v"), ttl=None)
+            assert await backend.get_many(keys) == [b"v"] * 1200
+            assert b"keyspace_hits:1200\r\nkeyspace_misses:0\r\n" in own_redis.ask("INFO", "stats")
+            await backend.delete_many(keys)
+            assert await backend.get_many(keys) == [None] * 1200
+
+    asyncio.run(main())
+    calls = commands(own_redis)
+    assert (calls["mget"], calls["unlink"]) == (6, 3)
+    assert own_redis.ask("DBSIZE") == b":0\r\n"
+
+
+@pytest.mark.parametrize("prefix", ["a*", "a?", "a[bc]", "a\\", "a^", "[^x]"])
+def test_a_prefix_is_no_pattern(redis_server: RedisServer, prefix: str) -> None:
+    """What SCAN would take for a pattern is the beginning of keys like any other text."""
+
+    async def main() -> None:
+        async with RedisBackend(redis_server.url, timeout_seconds=5) as backend:
+            kept = ["a", "ab", "abc", "ac", "b"]
+            await backend.put_many(dict.fromkeys([*kept, prefix, prefix + "b"], b"v"), ttl=None)
+            await backend.delete_prefix(prefix)
+            assert await backend.get_many([prefix, prefix + "b", *kept]) == [None] * 2 + [b"v"] * 5
+
+    asyncio.run(main())
+
+
+def test_closing_sends_what_lingers(redis_server: RedisServer) -> None:
+    """A value that is put while the cache is closed is on the server when both have returned."""
+
+    async def main() -> None:
+        backend = RedisBackend(redis_server.url, timeout_seconds=5)
+        await backend.open()
+        writing = asyncio.ensure_future(backend.put_many({"k": b"v"}, ttl=None))
+        await asyncio.sleep(0)
+        await backend.aclose()
+        assert redis_server.ask("GET", "streamproc:default:k") == b"$1\r\nv\r\n"
+        await writing
+
+    asyncio.run(main())
 
 
 @given(st.binary(max_size=60))
@@ -133,6 +181,29 @@ def test_any_cache_of_aiocaches_is_a_back_end(script: list[tuple[str, Any]]) -> 
             await check_dict(backend, script)
 
     asyncio.run(main())
+
+
+def test_what_another_program_stored_as_no_bytes_is_a_miss() -> None:
+    """A text or a number in a cache of aiocache's is no value of ours."""
+    from aiocache import SimpleMemoryCache
+
+    async def main() -> None:
+        cache = SimpleMemoryCache(namespace="ours:")
+        backend = AiocacheBackend(cache)
+        for key, value in {"text": "v", "number": 1, "ours": b"v"}.items():
+            await cache.set(key, value)
+        assert await backend.get_many(["text", "number", "ours"]) == [None, None, b"v"]
+
+    asyncio.run(main())
+
+
+@given(st.floats(0, 1e12))
+def test_a_time_to_live_in_whole_seconds_is_never_too_short(ttl: float) -> None:
+    """Rounded up, at least a second, and at most thirty days, which Memcached still takes for a length of time."""
+    seconds = whole_seconds(ttl)
+    assert seconds == int(seconds)
+    assert 1 <= seconds <= 2_592_000
+    assert ttl <= seconds < max(1, ttl) + 1 or seconds == 2_592_000 <= ttl
 
 
 def test_a_cache_without_a_namespace_is_not_cleared() -> None:

@@ -77,6 +77,28 @@ def test_the_front_learns_a_value_after_the_back() -> None:
     run_virtual(main())
 
 
+def test_what_is_cleared_does_not_come_back_from_the_back() -> None:
+    """A lookup while the back is still clearing leaves nothing in the front; figures count the hits of both tiers."""
+
+    class Lingering(MemoryBackend):
+        async def clear(self) -> None:
+            await anyio.sleep(10)
+            await super().clear()
+
+    async def main() -> None:
+        tiers = TieredBackend(MemoryBackend(10**6), Lingering(10**6))
+        await tiers.back.put_many({"a": b"1"}, ttl=None)
+        async with anyio.create_task_group() as group:
+            group.start_soon(tiers.clear)
+            await anyio.sleep(5)
+            assert await seen(tiers) == [b"1", None]
+            assert await seen(tiers) == [b"1", None]
+            assert tiers.metrics().hits == 2
+        assert await seen(tiers) == [None, None]
+
+    run_virtual(main())
+
+
 HOUR = 3600.0
 
 
