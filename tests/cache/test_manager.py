@@ -193,13 +193,14 @@ def test_what_has_landed_between_a_miss_and_a_computation_is_not_computed_again(
 
         async def compute() -> list[int]:
             begun.append(1)
+            await anyio.sleep(3)
             return list(begun)
 
         async def call(at: float) -> list[int]:
             await anyio.sleep(at)
             return await cache.get_or_compute("k", compute)
 
-        assert await asyncio.gather(call(0), call(1.5)) == [[1], [1]]
+        assert await asyncio.gather(call(0), call(3.5), call(4.5)) == [[1]] * 3
         assert begun == [1]
 
     run_virtual(main())

@@ -247,6 +247,18 @@ def test_an_answer_that_cannot_be_stored_is_delivered_all_the_same(answer: str, 
     assert sum(model.billed.values()) == 3 * calls
 
 
+def test_every_question_is_a_hit_or_a_miss_once() -> None:
+    """Of five records two ask the same: four lookups, all of them misses in the first run and hits in the second."""
+    store, model = MemoryBackend(STORE_BYTES), ScriptedCompleter(lambda *_: "ok")
+    for hits, misses in ((0, 4), (4, 0)):
+        running = DataProcessingPipeline(
+            config(), source=MemorySource([*records(4), *records(1)]), sink=MemorySink(), completer=model, cache=store
+        )
+        assert run_virtual(running.run()).completed == 5
+        snapshot = running.snapshot()
+        assert (snapshot.counter("cache_hits_total"), snapshot.counter("cache_misses_total")) == (hits, misses)
+
+
 def test_a_question_that_cannot_be_encoded_is_a_dead_letter() -> None:
     """Half of a surrogate pair in a question makes a dead letter of its record, and the run goes on."""
     sink, model = MemorySink(), ScriptedCompleter(lambda *_: "ok")
