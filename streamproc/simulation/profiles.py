@@ -35,7 +35,13 @@ class Profile(Struct, frozen=True, kw_only=True):
         step_seconds_floor: the least time of a decode step, which gives each running sequence a token.
         step_seconds_base: the part of a step that does not depend on how many run.
         step_seconds_per_sequence: what each running sequence adds to a step.
+        step_seconds_per_cached_token: what each token in cache memory adds to a step.
         max_running: how many sequences are worked on at once.
+        neighbours: sequences of others among these, all the time; they slow the steps too.
+        kv_tokens: the cache memory, in tokens of prompts and answers; `None` for more than enough. When it is full, the
+            latest sequence loses its place and is read again, with what it has written, before anybody who waits.
+        max_concurrent: how many may be worked on or wait; `None` for no limit. One more is answered 429, with no hint.
+        ready: whether it serves at all; if not, everything is answered 503.
         max_queued: how many may wait for that; `None` lets any number wait, 0 none. One more is answered 503.
         requests_per_minute: admitted in the long run; `None` for no limit. One more is answered 429.
         tokens_per_minute: the same for prompt and output tokens together.
@@ -55,7 +61,12 @@ class Profile(Struct, frozen=True, kw_only=True):
     step_seconds_floor: float = 0.0
     step_seconds_base: float = 0.0
     step_seconds_per_sequence: float = 0.0
+    step_seconds_per_cached_token: float = 0.0
     max_running: int = 256
+    neighbours: int = 0
+    kv_tokens: int | None = None
+    max_concurrent: int | None = None
+    ready: bool = True
     max_queued: int | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
@@ -69,7 +80,10 @@ class Profile(Struct, frozen=True, kw_only=True):
         for field in _AT_LEAST_ZERO:
             _require(field, getattr(self, field), at_least=0.0)
         _require("max_running", self.max_running, at_least=1)
-        _require("max_queued", self.max_queued, at_least=0)
+        for field in ("max_queued", "neighbours"):
+            _require(field, getattr(self, field), at_least=0)
+        for field in ("kv_tokens", "max_concurrent"):
+            _require(field, getattr(self, field), at_least=1)
         for field in ("requests_per_minute", "tokens_per_minute", "burst_seconds"):
             _require(field, getattr(self, field), above=0.0)
         for fault, ratio in self.fault_ratio.items():
@@ -80,7 +94,10 @@ class Profile(Struct, frozen=True, kw_only=True):
             raise ConfigError(f"the ratios of fault_ratio must add up to at most 1, got {total}")
 
     def step_seconds(self, running: int) -> float:
-        """Give the time of one decode step with `running` sequences: each of them gains one token in it."""
+        """Give the time of one decode step with `running` sequences: each of them gains one token in it.
+
+        What the tokens in cache memory add is not in it.
+        """
         return max(self.step_seconds_floor, self.step_seconds_base + self.step_seconds_per_sequence * running)
 
 
@@ -90,6 +107,7 @@ _AT_LEAST_ZERO = (
     "step_seconds_floor",
     "step_seconds_base",
     "step_seconds_per_sequence",
+    "step_seconds_per_cached_token",
     "output_mu",
     "output_sigma",
 )
@@ -141,6 +159,25 @@ PROFILES: dict[str, Profile] = {
             step_seconds_per_sequence=87.3e-6,
             max_running=128,
             max_queued=256,
+        ),
+        # Invented, to tune concurrency on: no faster with more than 64 in flight, and it never refuses.
+        Profile(
+            name="hard-knee",
+            ttft_seconds=0.050,
+            step_seconds_floor=0.015,
+            max_running=64,
+            output_mu=4.0,
+            output_sigma=0.5,
+        ),
+        # Invented: quick, but for an account with 600 requests a minute.
+        Profile(
+            name="rate-limited",
+            ttft_seconds=0.050,
+            step_seconds_floor=0.010,
+            max_running=1024,
+            requests_per_minute=600.0,
+            output_mu=4.0,
+            output_sigma=0.5,
         ),
         # Quick, and about one request in twelve goes wrong, in every way there is.
         Profile(

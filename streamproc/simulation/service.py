@@ -1,10 +1,9 @@
 """An endpoint's behaviour under load, as arithmetic without a clock: callers bring the time, in seconds.
 
 The model is continuous batching as a fluid (`CONTROL.md`, section 4). A request waits in a first-come queue
-for one of `max_running` places; there its prompt is read, one prompt after another, and then it decodes.
-All that decode gain a token in each step of T(n) seconds, so one virtual clock V, counting tokens with
-dV/dt = 1/T(n), serves all of them: whoever begins at V and writes k tokens is finished at V + k. An event
-costs O(log n). Reading does not slow decoding, and there is no shortage of cache memory.
+for one of `max_running` places and for room in cache memory; there its prompt is read, one prompt after another, and
+then it decodes (`decoding.py`). When the memory is full, the latest to get a place gives it up and is read again, with
+what it wrote. An event costs O(log n). Reading does not slow decoding.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from streamproc.simulation.decoding import Decoder, Sequence
 from streamproc.simulation.profiles import Fault, Profile
 from streamproc.simulation.rates import Budget
 
@@ -27,6 +27,8 @@ _FAULT_STATUS: dict[Fault, tuple[int, str]] = {
     "429": (429, "rate_limit_exceeded"),
 }
 _FAULT_RETRY_SECONDS = 1.0
+_ADMITTED_SHARE = 0.99
+"""Of the cache memory: a sequence gets a place while its prompt leaves that much or less in use."""
 
 
 class Accepted(Struct, frozen=True):
@@ -61,12 +63,6 @@ class Broken(Struct, frozen=True):
     fault: Fault
 
 
-class _Sequence(Struct):
-    prompt_tokens: int
-    output_tokens: int
-    stage: Literal["queued", "reading", "decoding"] = "queued"
-
-
 class Service:
     """One endpoint. Equal seeds and equal calls give equal replies, to the last bit.
 
@@ -90,24 +86,33 @@ class Service:
         self._faults = tuple(profile.fault_ratio)
         self._fault_edges = tuple(accumulate(profile.fault_ratio.values()))
         self._now = -math.inf
-        self._tokens = 0.0  # the virtual clock V at _now
+        self._due: float | None = None  # when the next change is due, if known, and then which
+        self._change: Literal["first token", "last token", "full"] = "last token"
         self._tickets = 0
-        self._sequences: dict[int, _Sequence] = {}
-        # Whoever was cancelled stays in these three until its turn comes; _sequences says who is still there.
-        self._queue: deque[int] = deque()
-        self._reading: deque[tuple[float, int]] = deque()  # (when the first token is due, ticket), in order
-        self._decoding: list[tuple[float, int]] = []  # heap of (V at which it is finished, ticket)
+        self._turns = 0
+        self._sequences: dict[int, Sequence] = {}
+        self._places: dict[int, Sequence] = {}  # who has one, in the order of admission
+        # Whoever was cancelled stays in these two until its turn comes; its stage or turn tells.
+        self._queue: deque[Sequence] = deque()
+        self._reading: list[tuple[float, int, Sequence]] = []  # heap of (when the first token is due, turn, who)
+        self._decoder = Decoder(profile)
         self._reader_free_at = -math.inf
-        self._decoding_count = 0
         self._finished: list[int] = []
+
+    @property
+    def cache_tokens(self) -> float:
+        """The tokens in cache memory, as of the last call."""
+        return self._decoder.cache_tokens
 
     def arrive(self, prompt_tokens: int, output_tokens: int, now: float) -> Accepted | Rejected | Broken:
         """Take a request that will write `output_tokens` tokens (>= 1), or refuse it.
 
-        A fault comes first, then the account's limits, then room in the queue. Only what is accepted counts
-        against the limits, with its prompt and output tokens.
+        Whether it is ready comes first, then a fault, then the account's limits, then room in the queue. Only what is
+        accepted counts against the limits, with its prompt and output tokens.
         """
         self._run_until(now)
+        if not self.profile.ready:
+            return Rejected(503, "not_ready")
         fault = self._draw_fault()
         if fault is not None and fault in _FAULT_STATUS:
             status, code = _FAULT_STATUS[fault]
@@ -116,16 +121,33 @@ class Service:
             return Broken(fault)
         if wait := self.budget.seconds_until(prompt_tokens + output_tokens, now):
             return Rejected(429, "rate_limit_exceeded", self._hint(wait))
-        max_queued = self.profile.max_queued
-        if self.running >= self.profile.max_running and max_queued is not None and self.queued >= max_queued:
+        profile = self.profile
+        if profile.max_concurrent is not None and self.running + self.queued >= profile.max_concurrent:
+            return Rejected(429, "concurrency_limit_exceeded")
+        sequence = Sequence(self._tickets + 1, prompt_tokens, output_tokens)
+        full = profile.max_queued is not None and self.queued >= profile.max_queued
+        if full and (self.queued or not self._has_place_for(sequence)):
             return Rejected(503, "overloaded")
         self.budget.take(prompt_tokens + output_tokens, now)
         self._tickets += 1
-        self._sequences[self._tickets] = _Sequence(prompt_tokens, output_tokens)
-        self._queue.append(self._tickets)
+        self._sequences[self._tickets] = sequence
+        self._queue.append(sequence)
         self.queued += 1
         self._fill_places()
         return Accepted(self._tickets, fault)
+
+    def change(self, profile: Profile, now: float) -> None:
+        """Behave otherwise from `now` on. Nobody who runs loses a place for it; prompts under way are read as begun.
+
+        Limits that differ from the old ones start with what an idle minute saves up. Faults stay as they were.
+        """
+        self._run_until(now)
+        old, self.profile, self._decoder.profile = self.profile, profile, profile
+        limits = (profile.requests_per_minute, profile.tokens_per_minute, profile.burst_seconds)
+        if limits != (old.requests_per_minute, old.tokens_per_minute, old.burst_seconds):
+            self.budget = Budget(*limits)
+        self._due = None
+        self._fill_places()
 
     def next_event(self, now: float) -> float | None:
         """Give the time at which something will change if nobody arrives or leaves; `None` if nothing will.
@@ -160,71 +182,107 @@ class Service:
         if sequence.stage == "queued":
             self.queued -= 1
         else:
-            self._leave(sequence)
+            self._vacate(sequence)
+        sequence.stage = "gone"
+        self._fill_places()
         return True
 
     def _run_until(self, now: float) -> None:
         self._check_time(now)
         while (due := self._next_change()) <= now:
-            self._move_clocks(due)
-            if self._decoding and self._decoding[0][0] <= self._tokens:
-                _, ticket = heapq.heappop(self._decoding)
-                self._finished.append(ticket)
-                self._leave(self._sequences.pop(ticket))
-            else:
-                _, ticket = self._reading.popleft()
-                sequence = self._sequences[ticket]
-                sequence.stage = "decoding"
-                self._decoding_count += 1
-                heapq.heappush(self._decoding, (self._tokens + sequence.output_tokens, ticket))
-        self._move_clocks(now)
+            self._happen(due)
+        self._decoder.move(now - self._now if self._now > -math.inf else 0.0)
+        self._now = now
 
     def _next_change(self) -> float:
-        """Give the time of the next first token or last token, not before `_now`; infinity if none is due."""
-        while self._reading and self._reading[0][1] not in self._sequences:
-            self._reading.popleft()
-        while self._decoding and self._decoding[0][1] not in self._sequences:
-            heapq.heappop(self._decoding)
-        first_token = self._reading[0][0] if self._reading else math.inf
-        if not self._decoding:
-            return first_token
-        tokens_left = max(0.0, self._decoding[0][0] - self._tokens)
-        return min(first_token, self._now + tokens_left * self.profile.step_seconds(self._decoding_count))
+        """Give the time of the next first token, last token or preemption; infinity if none is due."""
+        if self._due is None:
+            reading = self._reading
+            while reading and (reading[0][2].turn != reading[0][1] or reading[0][2].stage != "reading"):
+                heapq.heappop(reading)
+            due, self._change = (reading[0][0] if reading else math.inf), "first token"
+            first = self._decoder.first()
+            if first is not None and (end := self._now + self._decoder.seconds_to(first)) <= due:
+                due, self._change = end, "last token"
+            if self.running > 1 and (full := self._now + self._decoder.seconds_to_full()) < due:
+                due, self._change = full, "full"
+            self._due = due
+        return self._due
 
-    def _move_clocks(self, until: float) -> None:
-        """Move to `until`, which is no later than the next change."""
-        if self._decoding:
-            end = self._decoding[0][0]
-            step = self.profile.step_seconds(self._decoding_count)
-            if self._now + max(0.0, end - self._tokens) * step <= until:
-                self._tokens = max(self._tokens, end)  # exactly: a rounding error must not leave it short
-            else:
-                self._tokens += (until - self._now) / step
+    def _happen(self, due: float) -> None:
+        """Let time pass until `due`, which is the next change, and let that change happen."""
+        decoder = self._decoder
+        if self._change == "last token":
+            first = decoder.first()
+            assert first is not None
+            decoder.move_to(first)
+            self._vacate(first)
+            first.stage = "gone"
+            del self._sequences[first.ticket]
+            self._finished.append(first.ticket)
         else:
-            self._tokens = 0.0  # nobody holds a mark on it, and small numbers are the exact ones
-        self._now = until
-
-    def _leave(self, sequence: _Sequence) -> None:
-        self.running -= 1
-        if sequence.stage == "decoding":
-            self._decoding_count -= 1
+            decoder.move(due - self._now)
+            if self._change == "first token":
+                _, _, sequence = heapq.heappop(self._reading)
+                decoder.reading_tokens -= sequence.prompt_tokens
+                decoder.add(sequence)
+            else:
+                self._preempt()
+        self._now = due
+        self._due = None
         self._fill_places()
+
+    def _preempt(self) -> None:
+        """Take the place of whoever got one last, and let it wait before all others."""
+        sequence = next(reversed(self._places.values()))
+        written = self._vacate(sequence)
+        sequence.prompt_tokens += written
+        sequence.output_tokens -= written
+        sequence.stage = "queued"
+        self._queue.appendleft(sequence)
+        self.queued += 1
+
+    def _vacate(self, sequence: Sequence) -> float:
+        """Free the place of a sequence that has one; give the tokens that it wrote there."""
+        self._due = None
+        self.running -= 1
+        del self._places[sequence.ticket]
+        if sequence.stage == "decoding":
+            return self._decoder.remove(sequence)
+        self._decoder.reading_tokens -= sequence.prompt_tokens
+        return 0.0
+
+    def _has_place_for(self, sequence: Sequence) -> bool:
+        profile = self.profile
+        if self.running + profile.neighbours >= profile.max_running:
+            return False
+        if profile.kv_tokens is None or not self.running:  # one alone may be of any length
+            return True
+        return self._decoder.cache_tokens + sequence.prompt_tokens <= _ADMITTED_SHARE * profile.kv_tokens
 
     def _fill_places(self) -> None:
         profile = self.profile
-        while self.queued and self.running < profile.max_running:
-            ticket = self._queue.popleft()
-            sequence = self._sequences.get(ticket)
-            if sequence is None:
+        while self.queued:
+            sequence = self._queue[0]
+            if sequence.stage == "gone":
+                self._queue.popleft()
                 continue
+            if not self._has_place_for(sequence):
+                break
+            self._queue.popleft()
             self.queued -= 1
             self.running += 1
             self.peak_running = max(self.peak_running, self.running)
+            self._turns += 1
+            sequence.turn = self._turns
             sequence.stage = "reading"
+            self._places[sequence.ticket] = sequence
+            self._decoder.reading_tokens += sequence.prompt_tokens
             self._reader_free_at = (
                 max(self._reader_free_at, self._now) + sequence.prompt_tokens * profile.prefill_seconds_per_token
             )
-            self._reading.append((self._reader_free_at + profile.ttft_seconds, ticket))
+            heapq.heappush(self._reading, (self._reader_free_at + profile.ttft_seconds, sequence.turn, sequence))
+            self._due = None
 
     def _draw_fault(self) -> Fault | None:
         if not self._faults:
