@@ -7,7 +7,9 @@ from streamproc.errors import ConfigError
 from streamproc.simulation import PROFILES, Profile, profile_named
 
 
-@pytest.mark.parametrize("name", ["instant", "small-gpu", "hosted", "large-model", "flaky", "demo"])
+@pytest.mark.parametrize(
+    "name", ["instant", "small-gpu", "hosted", "large-model", "flaky", "demo", "hard-knee", "rate-limited"]
+)
 def test_every_built_in_profile_is_found_and_survives_encoding(name):
     """A built-in profile is found by its own name, and is plain data."""
     profile = profile_named(name)
