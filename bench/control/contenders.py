@@ -8,6 +8,7 @@ from bench.control.aimd import ClassicAimd, EpisodeAimd
 from bench.control.by_seconds import Gradient2, Vegas
 from bench.control.controller import Controller
 from bench.control.fixed import Fixed
+from bench.control.ours import Streamproc
 
 CONTROLLERS: dict[str, Callable[[int], Controller]] = {
     "fixed20": lambda maximum: Fixed(min(20, maximum)),
@@ -17,5 +18,6 @@ CONTROLLERS: dict[str, Callable[[int], Controller]] = {
     "aimd-episode": EpisodeAimd,
     "gradient2": Gradient2,
     "vegas": Vegas,
+    "streamproc": Streamproc,
 }
 """Makes a new controller, given the most permits it may have."""

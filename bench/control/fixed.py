@@ -27,6 +27,9 @@ class Fixed:
         self._tokens = _bucket(tokens_per_second)
         self._resume_at = 0.0
 
+    def turn(self, tokens: int) -> Paced:
+        return Paced(self, tokens)
+
     def reserve(self, tokens: int, now: float) -> float:
         wait = self._requests.reserve(1, now) if self._requests else 0.0
         return max(wait, self._tokens.reserve(tokens, now)) if self._tokens else wait
@@ -43,6 +46,22 @@ class Fixed:
 
     def tick(self, now: float) -> None:
         pass
+
+
+class Paced:
+    """Waits for its reservation, then for the end of any pause."""
+
+    __slots__ = ("_by", "_due", "_tokens")
+
+    def __init__(self, by: Fixed, tokens: int) -> None:
+        self._by = by
+        self._tokens = tokens
+        self._due: float | None = None
+
+    def wait(self, now: float) -> float:
+        if self._due is None:
+            self._due = now + self._by.reserve(self._tokens, now)
+        return max(self._due - now, self._by.pause(now))
 
 
 class Planned(Fixed):

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import cycle
 from typing import Any
 
-from bench.control.controller import Controller
+from bench.control.controller import Controller, Turn
 from bench.control.figures import Figures, percentile
 from bench.control.scenarios import Scenario
 from streamproc.control.attempts import Attempt, Ending
@@ -26,12 +26,15 @@ from streamproc.simulation.service import Accepted, Rejected, Service
 OPEN_RECORDS = 2048
 REFUSAL_SECONDS = 0.05
 """From sending to the word that the endpoint will not."""
+SHORTEST_WAIT = 1e-6
+"""Adding less than this to the time might not change it."""
 LENGTHS = 20_000
 _TICK, _CHANGE, _SEND, _AGAIN, _REFUSED = range(5)
 
 
 class _Record:
-    __slots__ = ("failures", "output", "prompt", "started_at")
+    __slots__ = ("failures", "output", "prompt", "started_at", "turn")
+    turn: Turn
 
     def __init__(self, prompt: int, output: int) -> None:
         self.prompt = prompt
@@ -143,16 +146,13 @@ class Player:
             else:
                 return
             self._held += 1
-            wait = controller.reserve(record.prompt + self._mean_output, now)
-            if wait > 0:
-                self._push(now + wait, _SEND, record)
-            else:
-                self._send(record, now)
+            record.turn = controller.turn(record.prompt + self._mean_output)
+            self._send(record, now)
 
     def _send(self, record: _Record, now: float) -> None:
-        pause = self._controller.pause(now)
-        if pause > 0:
-            self._push(now + pause, _SEND, record)
+        wait = record.turn.wait(now)
+        if wait > SHORTEST_WAIT:
+            self._push(now + wait, _SEND, record)
             return
         self._in_flight += 1
         self._controller.started(now, self._in_flight)

@@ -9,6 +9,7 @@ from streamproc.control.attempts import Attempt
 from streamproc.control.outage import Outage
 from streamproc.control.pace import Pace, Turn
 
+RECHECK_SECONDS = 0.1
 LONGEST_HOLD_SECONDS = 30.0
 """The longest that everybody waits because one request was told to; that one waits for as long as it was told."""
 
@@ -78,8 +79,17 @@ class Admission:
         return self._outage.going_on
 
     def turn(self, tokens: int) -> Turn:
-        """Give a turn for a request that will use so many text tokens: it says how long to wait before sending."""
+        """Give a turn for a request that will use so many text tokens, as far as can be told."""
         return self.pace.turn(tokens)
+
+    def wait(self, turn: Turn, now: float) -> float:
+        """Give the seconds that a request has to wait; to be asked again after waiting, until it is 0.
+
+        At 0 it is to be sent at once, and entered with `started`. A limit that was lowered holds for those too who had
+        leave to run before.
+        """
+        wait = turn.wait(now)
+        return wait if wait or self.in_flight < self.limit else RECHECK_SECONDS
 
     def started(self, tokens: int, now: float) -> None:
         """Enter a request that is sent.
@@ -108,7 +118,8 @@ class Admission:
             self.pace.refused(tokens, attempt.started_at, now)
             self.pace.hold(now + min(attempt.retry_after, LONGEST_HOLD_SECONDS) * (1 + 0.1 * spread))
         elif attempt.ending in ("overloaded", "rate_limited"):
-            self.pace.hold(now + self._outage.refused(attempt.started_at, now))
+            if (pause := self._outage.refused(attempt.started_at, self.in_flight, now)) > 0:
+                self.pace.hold(now + pause)
             if self._outage.going_on:
                 return  # not a question of how many: nothing is to be learned
         elif attempt.ending == "answered":

@@ -5,7 +5,7 @@ from __future__ import annotations
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 16.0
 LONGEST_PAUSE_BEFORE_READY_SECONDS = 5.0
-IN_A_ROW = 3
+IN_A_ROW = 2
 """Refusals in a row, each of a later cohort and with no sign of life between, that make an outage."""
 SURVIVAL_SECONDS = 1.0
 SURVIVAL_REFUSALS = 4.0
@@ -31,19 +31,20 @@ class Outage:
         if self._probe_at is None:
             self._probe_at = now
 
-    def refused(self, started_at: float, now: float) -> float:
-        """Enter a refusal.
+    def refused(self, started_at: float, others_in_flight: int, now: float) -> float:
+        """Enter a refusal. While others are in the air it is no outage: those were accepted.
 
         Returns:
             Seconds for which nobody should ask; 0 while there is no outage.
         """
         self._refusal_seconds = max(now - started_at, 0.9 * self._refusal_seconds)
         self._probe_at = None
-        if started_at <= self._cohort_ends:
+        if started_at > self._cohort_ends:
+            self._cohort_ends = now
+            self._in_a_row += 1
+        elif self.going_on:
             return 0.0
-        self._cohort_ends = now
-        self._in_a_row += 1
-        self.going_on = self.going_on or not self._alive or self._in_a_row >= IN_A_ROW
+        self.going_on = others_in_flight == 0 and (not self._alive or self._in_a_row >= IN_A_ROW)
         if not self.going_on:
             return 0.0
         longest = LONGEST_PAUSE_SECONDS if self._alive else LONGEST_PAUSE_BEFORE_READY_SECONDS

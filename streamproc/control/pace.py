@@ -10,6 +10,8 @@ from streamproc.control.pacing import TokenBucket
 BURST_SECONDS = 1.0
 """How much of a rate may be used at once."""
 LEARNED_BURST_SECONDS = 1.0
+CLOCK_SECONDS = 1e-6
+"""A shorter wait is none: adding it to the time might not change the time."""
 TOLD_SHARE = 0.99
 """Of a limit that the endpoint tells: its clock and ours differ."""
 
@@ -154,7 +156,8 @@ class Turn:
         elif self._lessons != pace._lessons:  # noqa: SLF001
             self._lessons = pace._lessons  # noqa: SLF001
             self._due = max(self._due, now + pace._reserve_learned(self._tokens, now))  # noqa: SLF001
-        return max(0.0, self._due - now, pace.pause(now))
+        wait = max(self._due - now, pace.pause(now))
+        return wait if wait > CLOCK_SECONDS else 0.0
 
 
 def _burst(rate: float, seconds: float) -> float:
