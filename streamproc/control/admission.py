@@ -10,6 +10,9 @@ from streamproc.control.outage import Outage
 from streamproc.control.pace import Pace, Turn
 
 RECHECK_SECONDS = 0.1
+RAMP_SHARE = 0.2
+LONGEST_RAMP_SECONDS = 1.0
+"""A higher limit is filled over a fifth of the time that a request takes, at most a second."""
 LONGEST_HOLD_SECONDS = 30.0
 """The longest that everybody waits because one request was told to; that one waits for as long as it was told."""
 
@@ -128,7 +131,12 @@ class Admission:
             used = attempt.prompt_tokens + attempt.completion_tokens
             if used:
                 self.pace.give_back(tokens - used)
+        before = self.concurrency.limit
         self.concurrency.finished(attempt, self.in_flight)
+        if attempt.ending == "answered" and self.concurrency.limit > before:
+            seconds = min(LONGEST_RAMP_SECONDS, RAMP_SHARE * attempt.seconds)
+            if seconds > 0:
+                self.pace.ramp(self.concurrency.limit - before, seconds, now)
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second."""

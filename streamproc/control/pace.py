@@ -33,6 +33,8 @@ class Pace:
         self.learned_tokens = LearnedRate()
         self._learned: TokenBucket | None = None
         self._by_tokens = False
+        self._ramp: TokenBucket | None = None
+        self._ramp_ends = -math.inf
         self._lessons = 0
         self._resume_at = -math.inf
 
@@ -53,6 +55,11 @@ class Pace:
         for bucket in (self._configured_tokens, self._told_tokens):
             if bucket is not None:
                 wait = max(wait, bucket.reserve(tokens, now))
+        if self._ramp is not None:
+            if now >= self._ramp_ends:
+                self._ramp = None
+            else:
+                wait = max(wait, self._ramp.reserve(1, now))
         return wait
 
     def _reserve_learned(self, tokens: float, now: float) -> float:
@@ -99,6 +106,11 @@ class Pace:
         """Enter the account's limits, as the endpoint tells them; `None` where it tells nothing."""
         self._told_requests = _told(self._told_requests, requests_per_minute)
         self._told_tokens = _told(self._told_tokens, tokens_per_minute)
+
+    def ramp(self, requests: int, seconds: float, now: float) -> None:
+        """Spread the next so many requests over some seconds: if they are too many, not all are refused at once."""
+        self._ramp = TokenBucket(requests / seconds, 1.0)
+        self._ramp_ends = now + seconds
 
     def hold(self, until: float) -> None:
         """Have nobody send before `until`, in seconds; a shorter hold than the one in force changes nothing."""

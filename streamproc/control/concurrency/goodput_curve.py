@@ -66,6 +66,13 @@ class GoodputCurve:
         enough = max(allowed.values()) - self._tolerance
         return min(limit for limit, mean in allowed.items() if mean >= enough)
 
+    def surely_worse(self, limit: int, than: int) -> bool:
+        """Tell whether a limit was measured, since the endpoint last changed, to give clearly less than another."""
+        level, other = self._levels.get(limit), self._levels.get(than)
+        if level is None or other is None or level.weight < 1:
+            return False
+        return level.mean < other.mean - 2 * self._tolerance
+
     def measured(self) -> dict[int, float]:
         """Give every level's mean, by limit."""
         return {limit: self._levels[limit].mean for limit in sorted(self._levels)}

@@ -22,8 +22,8 @@ STARTUP_ELASTICITY = 0.15
 STARTUP_SAMPLES = (10, 128)
 CRUISE_SAMPLES = (20, 256)
 LONGEST_HOLD = 16
-PROBES = (2, -1, 1, -2)
-"""Steps on the grid, tried in turn."""
+PROBES = (2, -1)
+"""Steps on the grid, tried in turn: far up, where a mistake costs only latency, and a little down."""
 DECISIONS_KEPT = 200
 
 Phase = Literal["startup", "hold", "probe"]
@@ -205,7 +205,7 @@ class ConcurrencyOptimizer:
             steps = PROBES[self._probe % len(PROBES)]
             self._probe += 1
             level = min(self._grid.beside(self._base, steps), self._top())
-            if level != self._base:
+            if level != self._base and not (level < self._base and self.curve.surely_worse(level, self._base)):
                 self._phase = "probe"
                 self._set(level, now, "probed")
                 return
