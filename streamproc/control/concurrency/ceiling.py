@@ -10,17 +10,23 @@ refused attempt had been accepted. Refusals with hardly an attempt accepted in b
 than there was."""
 STREAK_SHARE = 0.1
 """Attempts accepted since the last cut, in shares of the ceiling, above which a refusal begins a new streak."""
-RELAX_SHARE = 0.04
+FIRST_RAISE_SHARE = 0.04
 LONGEST_PATIENCE = 8
-MOST_DOUBLINGS = 4
+SURVIVAL_SECONDS = 1.0
+SURVIVAL_REFUSALS = 4.0
+"""Attempts above the old ceiling that were not refused for a second, and for four times as long as refusals take, were
+accepted."""
 
 
 class Ceiling:
     """A bound above which attempts were refused.
 
     Attempts sent before a cut took effect belong to the same cohort: they can lower the ceiling to what was in the air
-    beside them, and cause no cut of their own. Once `patience` epochs have passed without a refusal the ceiling is
-    raised a little, and by more each time that goes well. A raise that is refused doubles the patience.
+    beside them, and cause no cut of their own.
+
+    After `patience` times as many answers as it allows attempts, the ceiling is raised a little. An attempt above the
+    old one shows within moments whether that holds. If it does the next raise follows at once and is twice as large; if
+    not, the patience doubles.
     """
 
     def __init__(self) -> None:
@@ -28,19 +34,27 @@ class Ceiling:
         self._cut_at = -math.inf
         self._streak = -1
         self._accepted = 0
+        self._refusal_seconds = 0.0
         self._patience = 1
-        self._clean = 0
-        self._raises = 0
-        self._raised = False
+        self._answers = 0
+        self._proven = math.inf
+        self._step = 0.0
+        self._tested_at: float | None = None
 
     @property
     def known(self) -> bool:
         """Tell whether anything was ever refused."""
         return self.value < math.inf
 
-    def sent(self) -> None:
-        """Count an attempt that sets out."""
+    @property
+    def _trying(self) -> bool:
+        return self._step > 0
+
+    def sent(self, in_flight: int, now: float) -> None:
+        """Enter an attempt that sets out; `in_flight` includes it."""
         self._accepted += 1
+        if self._trying and self._tested_at is None and in_flight > self._proven:
+            self._tested_at = now
 
     def refused(self, started_at: float, others_in_flight: int, now: float) -> None:
         """Enter a refusal.
@@ -51,31 +65,40 @@ class Ceiling:
             now: seconds.
         """
         room = max(1, others_in_flight)
-        self._clean = 0
+        self._answers = 0
+        self._refusal_seconds = max(now - started_at, 0.9 * self._refusal_seconds)
         if started_at <= self._cut_at:
             self.value = min(self.value, room)
             return
-        in_a_row = self.known and self._accepted - 1 <= STREAK_SHARE * self.value
+        in_a_row = self.known and not self._trying and self._accepted - 1 <= STREAK_SHARE * self.value
         self._streak = min(self._streak + 1, len(STREAK_FACTORS) - 1) if in_a_row else 0
         self.value = min(self.value, max(1, math.floor(STREAK_FACTORS[self._streak] * room)))
-        if self._raised:
+        if self._trying:
             self._patience = min(2 * self._patience, LONGEST_PATIENCE)
-            self._raised = False
-        self._raises = 0
+        self._stop_trying()
         self._cut_at = now
         self._accepted = 0
 
-    def passed(self) -> bool:
-        """Enter an epoch at the ceiling without a refusal; tell whether the ceiling was raised for it."""
-        if not self.known:
-            return False
-        self._clean += 1
-        if self._clean < self._patience:
-            return False
-        if self._raised:
+    def answered(self) -> bool:
+        """Enter an answer that came while the ceiling was reached; tell whether it is time to try a higher one."""
+        self._answers += 1
+        return self.known and not self._trying and self._answers >= self._patience * self.value
+
+    def held(self, now: float) -> bool:
+        """Tell whether the raise under way has held."""
+        return self._tested_at is not None and now - self._tested_at >= max(
+            SURVIVAL_SECONDS, SURVIVAL_REFUSALS * self._refusal_seconds
+        )
+
+    def lift(self) -> None:
+        """Raise the ceiling: a little at first, twice as much after a raise that held."""
+        self._answers = 0
+        if self._trying:
             self._patience = max(1, self._patience // 2)
-            self._raises += 1
-        self._clean = 0
-        self._raised = True
-        self.value += max(1, math.floor(RELAX_SHARE * self.value * 2 ** min(self._raises, MOST_DOUBLINGS)))
-        return True
+        self._step = 2 * self._step if self._trying else max(1.0, FIRST_RAISE_SHARE * self.value)
+        self._proven = self.value
+        self.value += math.floor(self._step)
+        self._tested_at = None
+
+    def _stop_trying(self) -> None:
+        self._step, self._tested_at, self._proven = 0.0, None, math.inf

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 
 MOST_WEIGHT = 3.0
 """A level's mean forgets: it counts as at most so many measurements."""
 JUMP = 0.18
 """A measurement this far from its level's mean (in logarithms: 20 %) says that the endpoint itself has changed."""
+HYSTERESIS = 0.015
 SURE_WEIGHT = 1.5
 WEIGHT_AFTER_JUMP = 0.7
 
@@ -58,13 +61,22 @@ class GoodputCurve:
         level = self._levels.get(limit)
         return level.mean if level is not None else None
 
-    def best(self, ceiling: float) -> int | None:
-        """Give the lowest limit, at most `ceiling`, within the tolerance of the best; `None` where none is known."""
+    def best(self, ceiling: float, favoured: int | None = None) -> int | None:
+        """Give the lowest limit, at most `ceiling`, within the tolerance of the best; `None` where none is known.
+
+        Args:
+            ceiling: higher ones do not count.
+            favoured: the limit in force. A higher one must be clearly better to take its place, so that chance does not
+                move it.
+        """
         allowed = {limit: level.mean for limit, level in self._levels.items() if limit <= ceiling}
         if not allowed:
             return None
         enough = max(allowed.values()) - self._tolerance
-        return min(limit for limit, mean in allowed.items() if mean >= enough)
+        best = min(limit for limit, mean in allowed.items() if mean >= enough)
+        if favoured is not None and best > favoured and allowed.get(favoured, -math.inf) >= enough - HYSTERESIS:
+            return favoured
+        return best
 
     def surely_worse(self, limit: int, than: int) -> bool:
         """Tell whether a limit was measured, since the endpoint last changed, to give clearly less than another."""

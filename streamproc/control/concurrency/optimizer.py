@@ -22,8 +22,8 @@ STARTUP_ELASTICITY = 0.15
 STARTUP_SAMPLES = (10, 128)
 CRUISE_SAMPLES = (20, 256)
 LONGEST_HOLD = 16
-PROBES = (2, -1)
-"""Steps on the grid, tried in turn: far up, where a mistake costs only latency, and a little down."""
+STEPS_UP = 2
+"""Probes go far up, where a mistake costs only latency, and down to the middle of what is not known there."""
 DECISIONS_KEPT = 200
 
 Phase = Literal["startup", "hold", "probe"]
@@ -79,7 +79,7 @@ class ConcurrencyOptimizer:
         self._in_flight = 0
         self._hold = 1
         self._held = 0
-        self._probe = 0
+        self._upward = True
         self._last_startup: tuple[int, float] | None = None
         self._epoch: Epoch | None = None
 
@@ -100,7 +100,7 @@ class ConcurrencyOptimizer:
             now: seconds.
             in_flight: attempts in the air, this one included.
         """
-        self.ceiling.sent()
+        self.ceiling.sent(in_flight, now)
         self._moved(in_flight, now)
 
     def finished(self, attempt: Attempt, in_flight: int) -> None:
@@ -116,8 +116,10 @@ class ConcurrencyOptimizer:
         self._moved(in_flight, now)
         if attempt.ending == "overloaded" or (attempt.ending == "rate_limited" and attempt.retry_after is None):
             self._refused(attempt, in_flight)
-        elif attempt.ending == "answered" and self._epoch is not None and self._epoch.answered(attempt):
-            self._measured(self._epoch, now)
+        elif attempt.ending == "answered" and self._epoch is not None:
+            if self._epoch.answered(attempt):
+                self._measured(self._epoch, now)
+            self._try_ceiling(in_flight, now)
 
     def restart(self, now: float, in_flight: int) -> None:
         """Begin the measurement under way anew: what was measured was this machine, not the endpoint."""
@@ -172,14 +174,6 @@ class ConcurrencyOptimizer:
             self._settle_on_best(now)
 
     def _cruise(self, now: float) -> None:
-        at_ceiling = self._limit >= self._top()
-        if at_ceiling and self.ceiling.passed():
-            self.curve.forget_above(self._limit)
-            if self._best() >= self._limit:
-                self._base = self._top()
-                self._phase, self._held, self._hold = "hold", 0, 1
-                self._set(self._top(), now, "tried again what was refused once")
-                return
         best = self._best()
         if best != self._base:
             self._settle_on_best(now)
@@ -194,6 +188,17 @@ class ConcurrencyOptimizer:
             else:
                 self._begin_epoch(now, self._in_flight, settle=False)
 
+    def _try_ceiling(self, in_flight: int, now: float) -> None:
+        """Where refusals alone bound the limit, see now and then whether they still would come."""
+        ceiling = self.ceiling
+        if self._limit < self._top() or in_flight + 1 < self._limit or self._best() < self._limit:
+            return
+        if ceiling.held(now) or ceiling.answered():
+            ceiling.lift()
+            self._base = self._top()
+            self._phase, self._held, self._hold = "hold", 0, 1
+            self._set(self._base, now, "tried again what was refused once")
+
     def _settle_on_best(self, now: float) -> None:
         self._base = self._best()
         self._phase, self._held, self._hold = "hold", 0, 1
@@ -201,18 +206,27 @@ class ConcurrencyOptimizer:
 
     def _try_neighbour(self, now: float) -> None:
         self._held = 0
-        for _ in PROBES:
-            steps = PROBES[self._probe % len(PROBES)]
-            self._probe += 1
-            level = min(self._grid.beside(self._base, steps), self._top())
-            if level != self._base and not (level < self._base and self.curve.surely_worse(level, self._base)):
-                self._phase = "probe"
-                self._set(level, now, "probed")
-                return
-        self._begin_epoch(now, self._in_flight, settle=False)
+        up, down = min(self._grid.beside(self._base, STEPS_UP), self._top()), self._below()
+        self._upward = not self._upward
+        level = up if (self._upward and up > self._base) or down is None else down
+        if level == self._base:
+            self._begin_epoch(now, self._in_flight, settle=False)
+        else:
+            self._phase = "probe"
+            self._set(level, now, "probed")
+
+    def _below(self) -> int | None:
+        """Give the level half way down to the nearest one that is known to be worse, or `None` where that is next."""
+        next_down = self._grid.beside(self._base - 1, 0)
+        worse = [level for level in self.curve.measured() if self.curve.surely_worse(level, self._base)]
+        known = max((level for level in worse if level < self._base), default=None)
+        if known is None:
+            return next_down if next_down < self._base else None
+        middle = self._grid.at_most(math.sqrt(known * self._base))
+        return middle if known < middle < self._base else next_down if known < next_down < self._base else None
 
     def _best(self) -> int:
-        best = self.curve.best(self._top())
+        best = self.curve.best(self._top(), favoured=self._base)
         return self._base if best is None else max(best, self._min)
 
     def _top(self) -> int:
