@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -96,4 +97,4 @@ def score(share: float, p99_ratio: float, waste: float, t90_share: float) -> flo
 def percentile(values: Sequence[float], share: float) -> float:
     """Give the smallest of the values that at least `share` of them do not exceed; 0 if there are none."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+    return ordered[math.ceil(share * len(ordered)) - 1] if ordered else 0.0
