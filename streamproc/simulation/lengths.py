@@ -1,7 +1,8 @@
 """How long prompts and answers are, in tokens: mixtures fitted to recorded traffic (`CONTROL.md`, section 4).
 
 The fits' medians and 90th percentiles are those of the traces; the prompts of `azure-code` ended at 7,436 tokens there
-and have a tail here. In the live traces the length of an answer says nothing about that of its prompt, so the two are drawn independently.
+and have a tail here. In the live traces the length of an answer says nothing about that of its prompt, so the two are
+drawn independently.
 """
 
 from __future__ import annotations
