@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from streamproc.errors import (
         CacheUnavailable,
         ConfigError,
+        LimitReached,
         ProviderError,
         ProviderStop,
         Refused,
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     )
     from streamproc.flow.meter import Snapshot
     from streamproc.llm.config import LlmConfig
+    from streamproc.monitoring.alerting import ResourceAlert
+    from streamproc.monitoring.config import AlertsConfig
+    from streamproc.monitoring.limits import ResourceLimits
+    from streamproc.monitoring.metrics import ResourceMetrics
+    from streamproc.monitoring.monitor import ResourceMonitor
+    from streamproc.monitoring.sample import ResourceSample
     from streamproc.pipeline.config import BatchConfig, ConcurrencyConfig, PipelineConfig, ResourcesConfig
     from streamproc.pipeline.pipeline import DataProcessingPipeline
     from streamproc.pipeline.report import RunReport
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AiocacheBackend": "cache.aiocache.backend",
+    "AlertsConfig": "monitoring.config",
     "BackendCache": "cache.aiocache.frontend",
     "BatchConfig": "pipeline.config",
     "CacheBackend": "cache.backend",
@@ -75,6 +83,7 @@ _HOME = {
     "JsonlSource": "sources.jsonl",
     "JsonlSourceConfig": "sources.jsonl",
     "LRUCache": "cache.lru",
+    "LimitReached": "errors",
     "LlmConfig": "llm.config",
     "MemoryBackend": "cache.memory",
     "MemorySink": "sinks.memory",
@@ -89,6 +98,11 @@ _HOME = {
     "RedisBackend": "cache.redis.backend",
     "Refused": "errors",
     "Request": "completions",
+    "ResourceAlert": "monitoring.alerting",
+    "ResourceLimits": "monitoring.limits",
+    "ResourceMetrics": "monitoring.metrics",
+    "ResourceMonitor": "monitoring.monitor",
+    "ResourceSample": "monitoring.sample",
     "ResourcesConfig": "pipeline.config",
     "RunIdentity": "records",
     "RunReport": "pipeline.report",
@@ -111,6 +125,7 @@ _HOME = {
 
 __all__ = [
     "AiocacheBackend",
+    "AlertsConfig",
     "BackendCache",
     "BatchConfig",
     "CacheBackend",
@@ -134,6 +149,7 @@ __all__ = [
     "JsonlSource",
     "JsonlSourceConfig",
     "LRUCache",
+    "LimitReached",
     "LlmConfig",
     "MemoryBackend",
     "MemorySink",
@@ -148,6 +164,11 @@ __all__ = [
     "RedisBackend",
     "Refused",
     "Request",
+    "ResourceAlert",
+    "ResourceLimits",
+    "ResourceMetrics",
+    "ResourceMonitor",
+    "ResourceSample",
     "ResourcesConfig",
     "RunIdentity",
     "RunReport",

@@ -5,6 +5,7 @@
         Refused                  you: what lies there does not belong to this job, or is in use (exit code 3)
             Damaged                  the same: it is ours, and can no longer be read
         StorageFailed            the machine: a disk or database failed; nothing after the last commit is claimed (74)
+        LimitReached             the caller: one operation more than a limit allows; once another has ended it may begin
         CacheUnavailable         nobody: the cache could not be asked; the run goes on without it
         NotStorable              you: a value is no plain data; a run goes on and does not cache the answer
         ProviderError            the provider, for one attempt
@@ -43,6 +44,10 @@ class Damaged(Refused):
 
 class StorageFailed(StreamprocError):
     """A disk or database failed. Nothing after the last commit is claimed; the same command continues later."""
+
+
+class LimitReached(StreamprocError):
+    """As many operations as may be are under way; this one was not begun."""
 
 
 class CacheUnavailable(StreamprocError):
