@@ -17,6 +17,7 @@ from streamproc import AlertsConfig, ResourceAlert
 from streamproc.errors import ConfigError
 from streamproc.monitoring import webhook as module
 from streamproc.monitoring.webhook import Webhook, webhook_from
+from streamproc.simulation.virtual_time import run_virtual
 
 ALERT = ResourceAlert(
     metric="memory",
@@ -222,37 +223,36 @@ async def hang(_: asyncio.StreamWriter) -> None:
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while True:
-        writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: " if not writer.transport.get_write_buffer_size() else b"x")
+        writer.write(b"x")
         await writer.drain()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("serve", [hang, drip])
 def test_a_slow_server_holds_nobody_up(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """Telling never waits; what has no answer in time is given up, and what waits at the end is dropped in time."""
+    """Telling never waits; what has no answer in time is given up, and what waits at the end is dropped in time. On
+    virtual time."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with Server(serve) as server:
-            begin = loop.time()
             async with Webhook(
-                f"http://127.0.0.1:{server.port}/", allow_private=True, timeout_seconds=0.15, most_waiting=3
+                f"http://127.0.0.1:{server.port}/", allow_private=True, most_waiting=3, tls=TLS
             ) as webhook:
                 for _ in range(20):
                     webhook(ALERT)
-                assert webhook.waiting == 3
-                while not webhook.failed:
-                    await asyncio.sleep(0.01)
-            assert loop.time() - begin < 3
-            assert webhook.delivered == 0
-            assert webhook.failed >= 1
-            assert webhook.failed + webhook.dropped == 20
+                assert (loop.time(), webhook.waiting, webhook.dropped) == (0, 3, 17)
+                await asyncio.sleep(6)
+                assert (webhook.delivered, webhook.failed, webhook.waiting) == (0, 1, 1)
+            assert loop.time() == pytest.approx(11)
+            assert (webhook.delivered, webhook.failed, webhook.dropped, webhook.waiting) == (0, 3, 17, 0)
             webhook(ALERT)
-            assert webhook.dropped == 21 - webhook.failed
+            assert (webhook.waiting, webhook.dropped) == (0, 18)
 
-    asyncio.run(main())
-    assert "no answer within 0.15 s" in reasons(caplog)
+    run_virtual(main())
+    assert reasons(caplog) == ["no answer within 5 s", "no answer within 5 s", "the run ended first"]
 
 
 def test_a_server_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
