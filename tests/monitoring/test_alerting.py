@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 from hypothesis import given
@@ -94,14 +94,17 @@ def test_silence_changes_nothing(
         assert book.firing == before
 
 
-@given(steps, st.integers(0, 6), st.integers(0, 6), st.integers(1, 20))
+@given(steps, st.integers(0, 6), st.integers(0, 6), st.integers(1, 20), st.lists(st.sampled_from([50, 100, math.inf])))
 def test_each_alert_is_told_in_turn(
-    script: list[tuple[int, float | None]], patience: int, keep: int, repeat: int
+    script: list[tuple[int, float | None]], patience: int, keep: int, repeat: int, bounds: list[float]
 ) -> None:
     """At each level, firing and resolved take turns, with repeats only while it fires, and not more often than asked;
-    while it is critical nothing is told of the warning."""
+    while it is critical nothing is told of the warning. So it is even where the thresholds change under it."""
     timing = AlertTiming(for_seconds=patience, keep_firing_seconds=keep, repeat_seconds=repeat)
-    events = told(AlertBook(timing), script)
+    book, now, events = AlertBook(timing), 0.0, []
+    for (pause, value), bound in zip(script, cycle([*bounds, 100]), strict=False):
+        now += pause
+        events += [(now, alert) for alert in book.observe([reading(value, critical=bound)], now)]
     for level in ("warning", "critical"):
         own = [(now, alert) for now, alert in events if alert.level == level]
         assert [alert.state for _, alert in own if not alert.repeated] == ["firing", "resolved"] * (
@@ -149,6 +152,24 @@ def test_a_day_in_the_life_of_an_alert() -> None:
         (14, "warning", "resolved"),
     ]
     assert book.firing == []
+
+
+def test_what_ended_behind_something_worse_keeps_its_beginning() -> None:
+    """A warning that ended while its figure was critical, and that begins anew as that ends, is resolved with the time
+    at which the one that was told began."""
+    book = AlertBook(AlertTiming(for_seconds=5, keep_firing_seconds=0))
+    script = [(0, 85.0, math.inf), (5, 85.0, 50), (10, 85.0, 50), (11, 60.0, 50), (12, 85.0, math.inf)]
+    shown = [
+        (now, alert.level, alert.state, alert.since)
+        for now, value, critical in script
+        for alert in book.observe([reading(value, critical=critical)], now)
+    ]
+    assert shown == [
+        (5, "warning", "firing", 0),
+        (10, "critical", "firing", 5),
+        (12, "critical", "resolved", 5),
+        (12, "warning", "resolved", 0),
+    ]
 
 
 def test_a_message_says_what_to_do() -> None:

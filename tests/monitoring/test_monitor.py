@@ -214,6 +214,11 @@ def test_lag_of_a_loop_that_was_held_up() -> None:
         assert lag.peak == pytest.approx(0.45)
         await asyncio.sleep(3)
         assert lag.peak == pytest.approx(0)
+        assert len(lag._seen) > 5
+        loop._jumping.now += 2  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(lag._seen) == 1
         lag.stop()
 
     run_virtual(main())

@@ -192,13 +192,14 @@ def test_metadata_is_refused_even_where_private_is_allowed(addresses: str, caplo
     assert "not allowed" in reasons(caplog)[0] or "no address" in reasons(caplog)[0]
 
 
-def test_plain_http_never_leaves_the_private_network() -> None:
+def test_plain_http_never_leaves_the_private_network(caplog: pytest.LogCaptureFixture) -> None:
     """An http:// name that leads to a public address is refused: the alert would be readable on the way."""
 
     async def main() -> None:
         assert (await post("http://hook.example/", lookup=finds("8.8.8.8"))).failed == 1
 
     asyncio.run(main())
+    assert reasons(caplog) == ["the host leads to 8.8.8.8, which is not allowed"]
 
 
 def test_redirects_are_not_followed(caplog: pytest.LogCaptureFixture) -> None:
