@@ -46,7 +46,7 @@ class NvmlProbe:
 
     @classmethod
     def find(cls, load: Callable[[str], Any] = import_module) -> NvmlProbe | None:
-        """Give a probe, or `None` where there is no library, no driver or no GPU.
+        """Give a probe, or `None` where there is no library, no driver or no GPU. Blocks while the driver wakes.
 
         Args:
             load: imports a module by name.
