@@ -17,7 +17,7 @@ from streamproc.monitoring.sample import ResourceSample
 
 
 class Sampler:
-    """Look at this process and its machine. One sample takes 0.17 ms (median of 1,000 on two
+    """Look at this process and its machine. One sample takes 0.2 ms (median of 1,000 on two busy
     CPUs, in control groups two deep; the 99th percentile is 0.35 ms).
 
     It asks for nothing that grows with memory or with child processes. What cannot be read is `None`; it never raises.

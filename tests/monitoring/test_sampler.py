@@ -1,6 +1,6 @@
 """What is read of this process, this machine and its pressure."""
 
-import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -77,9 +77,8 @@ def test_half_of_half_a_cpu_is_half() -> None:
 def test_pressure_is_the_share_of_time_lost(steps: list[tuple[float, float]]) -> None:
     """It lies between 0 and 1, and is what the kernel counted over the time that passed."""
     clocks = Clocks()
-    path = Path(os.devnull).parent / "shm" / f"streamproc-pressure-{os.getpid()}"
-    path = path if path.parent.is_dir() else Path(f"/tmp/{path.name}")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory"
         lost = 0.0
         path.write_text("some avg10=0.00 total=1\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
         meter = PressureMeter([path.with_name("not there"), path], "full", clocks.time)
@@ -95,8 +94,6 @@ def test_pressure_is_the_share_of_time_lost(steps: list[tuple[float, float]]) ->
             elif value is not None:
                 assert 0 <= value <= 1
                 assert value == pytest.approx(share, abs=2e-6 / passed + 1e-6)
-    finally:
-        path.unlink()
 
 
 def test_pressure_that_is_not_counted_is_not_known(tmp_path: Path) -> None:
