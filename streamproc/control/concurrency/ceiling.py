@@ -47,13 +47,14 @@ class Ceiling:
         return self.value < math.inf
 
     @property
-    def _trying(self) -> bool:
+    def trying(self) -> bool:
+        """Tell whether a raise is under way, of which it is not known yet whether it holds."""
         return self._step > 0
 
     def sent(self, in_flight: int, now: float) -> None:
         """Enter an attempt that sets out; `in_flight` includes it."""
         self._accepted += 1
-        if self._trying and self._tested_at is None and in_flight > self._proven:
+        if self.trying and self._tested_at is None and in_flight > self._proven:
             self._tested_at = now
 
     def refused(self, started_at: float, others_in_flight: int, now: float) -> None:
@@ -70,11 +71,10 @@ class Ceiling:
         if started_at <= self._cut_at:
             self.value = min(self.value, room)
             return
-        in_a_row = self.known and not self._trying and self._accepted - 1 <= STREAK_SHARE * self.value
+        in_a_row = self.known and not self.trying and self._accepted - 1 <= STREAK_SHARE * self.value
         self._streak = min(self._streak + 1, len(STREAK_FACTORS) - 1) if in_a_row else 0
         self.value = min(self.value, max(1, math.floor(STREAK_FACTORS[self._streak] * room)))
-        if self._trying:
-            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
+        self._patience = min(2 * self._patience, LONGEST_PATIENCE) if self.trying else 1
         self._stop_trying()
         self._cut_at = now
         self._accepted = 0
@@ -82,7 +82,7 @@ class Ceiling:
     def answered(self) -> bool:
         """Enter an answer that came while the ceiling was reached; tell whether it is time to try a higher one."""
         self._answers += 1
-        return self.known and not self._trying and self._answers >= self._patience * self.value
+        return self.known and self._answers >= self._patience * self.value
 
     def held(self, now: float) -> bool:
         """Tell whether the raise under way has held."""
@@ -93,12 +93,17 @@ class Ceiling:
     def lift(self) -> None:
         """Raise the ceiling: a little at first, twice as much after a raise that held."""
         self._answers = 0
-        if self._trying:
+        if self.trying:
             self._patience = max(1, self._patience // 2)
-        self._step = 2 * self._step if self._trying else max(1.0, FIRST_RAISE_SHARE * self.value)
+        self._step = 2 * self._step if self.trying else max(1.0, FIRST_RAISE_SHARE * self.value)
         self._proven = self.value
         self.value += math.floor(self._step)
         self._tested_at = None
+
+    def settle(self) -> None:
+        """Take the raise under way for good: an epoch has passed under it."""
+        self._patience = max(1, self._patience // 2)
+        self._stop_trying()
 
     def _stop_trying(self) -> None:
         self._step, self._tested_at, self._proven = 0.0, None, math.inf

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
-from msgspec import Struct
+from msgspec.structs import replace
 
 from streamproc.control.attempts import Attempt
-from streamproc.control.concurrency.work import WorkModel
+from streamproc.control.concurrency.work import Speed, WorkModel
 
 USED_PEAK = 0.8
 USED_MEAN = 0.7
 """A limit that was not used to this share, at its peak and on average, says nothing about itself."""
-
-
-class Measurement(Struct, frozen=True):
-    """What an epoch found.
-
-    Attributes:
-        goodput: the logarithm of work a second; `None` where the limit was not used enough to tell.
-        shift: by how much the logarithm of work has changed its unit, because the work model learned.
-    """
-
-    goodput: float | None
-    shift: float
 
 
 class Epoch:
@@ -73,17 +59,17 @@ class Epoch:
         self._attempts.append(attempt)
         return len(self._attempts) >= self._wanted
 
-    def measure(self, work: WorkModel) -> Measurement:
-        """Give what was found, after letting the work model learn from it."""
+    def measure(self, work: WorkModel) -> Speed | None:
+        """Give the work a second of all calls together; `None` where the limit was not used enough.
+
+        Args:
+            work: learns from the attempts, and says what they amount to.
+        """
         attempts, elapsed = self._attempts, self._at - self._measured_since
-        seconds = sum(attempt.seconds for attempt in attempts)
-        if not attempts or elapsed <= 0 or seconds <= 0:
-            return Measurement(None, 0.0)
+        if not attempts or elapsed <= 0 or sum(attempt.seconds for attempt in attempts) <= 0:
+            return None
         mean_in_flight = self._area / elapsed
-        before = sum(map(work.of, attempts))
-        work.fit(attempts)
-        after = sum(map(work.of, attempts))
-        shift = math.log(after / before)
         if self._peak < USED_PEAK * self.limit or mean_in_flight < USED_MEAN * self.limit:
-            return Measurement(None, shift)
-        return Measurement(math.log(mean_in_flight * after / seconds), shift)
+            return None
+        speed = work.speed(attempts)
+        return replace(speed, work=mean_in_flight * speed.work)

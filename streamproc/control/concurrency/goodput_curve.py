@@ -6,60 +6,64 @@ import math
 
 from msgspec import Struct
 
+from streamproc.control.concurrency.work import Speed, WorkModel
+
 MOST_WEIGHT = 3.0
 """A level's mean forgets: it counts as at most so many measurements."""
 JUMP = 0.18
 """A measurement this far from its level's mean (in logarithms: 20 %) says that the endpoint itself has changed."""
-HYSTERESIS = 0.015
+FIRST_NOISE = 0.02
+NOISE_MEMORY = 0.9
 SURE_WEIGHT = 1.5
 WEIGHT_AFTER_JUMP = 0.7
 
 
 class _Level(Struct):
-    mean: float
-    weight: float
+    """Means over the measurements at one limit: the logarithm of work a second, and the unit of that work."""
+
+    log_work: float
+    per_prompt_token: float
+    overhead: float
+    weight: float = 1.0
 
 
 class GoodputCurve:
-    """The logarithm of goodput by limit, as means that forget.
+    """Goodput by limit, as means that forget; in logarithms of typical answers a second.
 
     Args:
         tolerance: how much goodput may be given up for a lower limit, in logarithms (0.02 is 2 %).
+        work: knows the typical answer.
     """
 
-    def __init__(self, tolerance: float) -> None:
+    def __init__(self, tolerance: float, work: WorkModel) -> None:
         self._tolerance = tolerance
+        self._work = work
         self._levels: dict[int, _Level] = {}
+        self._variance = FIRST_NOISE**2
 
-    def enter(self, limit: int, goodput: float) -> None:
-        """Enter a measurement: the logarithm of the goodput at a limit.
+    def enter(self, limit: int, measured: Speed) -> None:
+        """Enter a measurement.
 
         One that contradicts its level shifts the whole curve: what the endpoint lost at one limit, it lost at all.
         """
+        new = _Level(math.log(measured.work), measured.per_prompt_token, measured.overhead)
         level = self._levels.get(limit)
         if level is None:
-            self._levels[limit] = _Level(goodput, 1.0)
+            self._levels[limit] = new
             return
-        if abs(goodput - level.mean) > JUMP and level.weight >= SURE_WEIGHT:
-            self.shift(goodput - level.mean)
+        surprise = self._value(new) - self._value(level)
+        if abs(surprise) > JUMP and level.weight >= SURE_WEIGHT:
             for each in self._levels.values():
+                each.log_work += surprise
                 each.weight = min(each.weight, WEIGHT_AFTER_JUMP)
-        level.mean += (goodput - level.mean) / (level.weight + 1)
+        else:
+            variance = surprise**2 * level.weight / (level.weight + 1)
+            self._variance = NOISE_MEMORY * self._variance + (1 - NOISE_MEMORY) * variance
+        share = 1 / (level.weight + 1)
+        level.log_work += share * (new.log_work - level.log_work)
+        level.per_prompt_token += share * (new.per_prompt_token - level.per_prompt_token)
+        level.overhead += share * (new.overhead - level.overhead)
         level.weight = min(level.weight + 1, MOST_WEIGHT)
-
-    def shift(self, by: float) -> None:
-        """Move every level, as when the unit of goodput changes."""
-        for level in self._levels.values():
-            level.mean += by
-
-    def forget_above(self, limit: int) -> None:
-        """Drop what was seen above a limit."""
-        self._levels = {known: level for known, level in self._levels.items() if known <= limit}
-
-    def at(self, limit: int) -> float | None:
-        """Give the mean at a limit, or `None` where nothing was measured."""
-        level = self._levels.get(limit)
-        return level.mean if level is not None else None
 
     def best(self, ceiling: float, favoured: int | None = None) -> int | None:
         """Give the lowest limit, at most `ceiling`, within the tolerance of the best; `None` where none is known.
@@ -69,13 +73,14 @@ class GoodputCurve:
             favoured: the limit in force. A higher one must be clearly better to take its place, so that chance does not
                 move it.
         """
-        allowed = {limit: level.mean for limit, level in self._levels.items() if limit <= ceiling}
+        allowed = {limit: level for limit, level in self._levels.items() if limit <= ceiling}
         if not allowed:
             return None
-        enough = max(allowed.values()) - self._tolerance
-        best = min(limit for limit, mean in allowed.items() if mean >= enough)
-        if favoured is not None and best > favoured and allowed.get(favoured, -math.inf) >= enough - HYSTERESIS:
-            return favoured
+        enough = max(self._value(level) - self._doubt(level) for level in allowed.values()) - self._tolerance
+        best = min(limit for limit, level in allowed.items() if self._value(level) >= enough)
+        held = allowed.get(favoured) if favoured is not None else None
+        if favoured is not None and held is not None and best > favoured:
+            return favoured if self._value(held) + self._doubt(held) >= enough else best
         return best
 
     def surely_worse(self, limit: int, than: int) -> bool:
@@ -83,8 +88,31 @@ class GoodputCurve:
         level, other = self._levels.get(limit), self._levels.get(than)
         if level is None or other is None or level.weight < 1:
             return False
-        return level.mean < other.mean - 2 * self._tolerance
+        return self._value(level) < self._value(other) - 2 * self._tolerance
+
+    def gain_ahead(self, before: int, limit: int) -> float:
+        """Guess by how much doubling a limit would raise goodput, from what the step before it did; in logarithms.
+
+        The time that a unit of work takes, limit over goodput, is taken to grow linearly, as when calls share an
+        engine.
+        """
+        gained = self._value(self._levels[limit]) - self._value(self._levels[before])
+        earlier, later = before * math.exp(gained), float(limit)
+        slope = max(0.0, (later - earlier) / (limit - before))
+        return math.log(2 * later / (later + slope * limit))
+
+    @property
+    def highest(self) -> int:
+        """The highest limit that was measured; 0 before any was."""
+        return max(self._levels, default=0)
 
     def measured(self) -> dict[int, float]:
         """Give every level's mean, by limit."""
-        return {limit: self._levels[limit].mean for limit in sorted(self._levels)}
+        return {limit: self._value(self._levels[limit]) for limit in sorted(self._levels)}
+
+    def _value(self, level: _Level) -> float:
+        return level.log_work - math.log(self._work.typical(level.per_prompt_token, level.overhead))
+
+    def _doubt(self, level: _Level) -> float:
+        """Give how far a level's mean may well be from the truth."""
+        return math.sqrt(self._variance / level.weight)

@@ -17,13 +17,14 @@ from streamproc.control.concurrency.work import WorkModel
 
 TOLERANCE = 0.02
 """Goodput that may be given up for a lower limit: it buys latency, and room for whoever else uses the endpoint."""
-STARTUP_ELASTICITY = 0.15
-"""Doubling goes on while goodput grows by at least 2 to this power, 11 %."""
+STARTUP_GAIN = 0.1
+"""Doubling goes on while the next one is expected to raise goodput by a tenth (in logarithms)."""
 STARTUP_SAMPLES = (10, 128)
 CRUISE_SAMPLES = (20, 256)
 LONGEST_HOLD = 16
 STEPS_UP = 2
 """Probes go far up, where a mistake costs only latency, and down to the middle of what is not known there."""
+NEAR_CEILING = 0.9
 DECISIONS_KEPT = 200
 
 Phase = Literal["startup", "hold", "probe"]
@@ -68,19 +69,19 @@ class ConcurrencyOptimizer:
         self.history: deque[Decision] = deque(maxlen=DECISIONS_KEPT)
         self.reason = "initial"
         self.ceiling = Ceiling()
-        self.curve = GoodputCurve(TOLERANCE)
         self._grid = Grid(min, max)
         self._min, self._max = min, max
         self._initial = initial
         self._limit = initial
         self._work = WorkModel()
+        self.curve = GoodputCurve(TOLERANCE, self._work)
         self._phase: Phase = "startup"
         self._base = initial
         self._in_flight = 0
         self._hold = 1
         self._held = 0
         self._upward = True
-        self._last_startup: tuple[int, float] | None = None
+        self._doubled_from: int | None = None
         self._epoch: Epoch | None = None
 
     @property
@@ -117,6 +118,7 @@ class ConcurrencyOptimizer:
         if attempt.ending == "overloaded" or (attempt.ending == "rate_limited" and attempt.retry_after is None):
             self._refused(attempt, in_flight)
         elif attempt.ending == "answered" and self._epoch is not None:
+            self._work.enter(attempt)
             if self._epoch.answered(attempt):
                 self._measured(self._epoch, now)
             self._try_ceiling(in_flight, now)
@@ -129,7 +131,7 @@ class ConcurrencyOptimizer:
         """Begin anew after an outage, at half of what was best: what was refused meanwhile says nothing of limits."""
         self.ceiling = Ceiling()
         best = self.curve.best(self._max)
-        self._phase, self._last_startup, self._in_flight = "startup", None, in_flight
+        self._phase, self._doubled_from, self._in_flight = "startup", None, in_flight
         self._set(max(self._min, self._initial if best is None else best // 2), now, "the endpoint is back")
 
     def _moved(self, in_flight: int, now: float) -> None:
@@ -145,35 +147,34 @@ class ConcurrencyOptimizer:
         top = self._top()
         if top < self._limit:
             if self._phase == "startup":
-                self._last_startup = None
+                self._doubled_from = None
             self._phase = "hold"
             self._hold, self._held = 1, 0
             self._base = top
             self._set(top, now, "refused above it")
 
     def _measured(self, epoch: Epoch, now: float) -> None:
-        found = epoch.measure(self._work)
-        self.curve.shift(found.shift)
-        if self._last_startup is not None:
-            self._last_startup = (self._last_startup[0], self._last_startup[1] + found.shift)
-        if found.goodput is None:
+        measured = epoch.measure(self._work)
+        if measured is None:
             self._begin_epoch(now, self._in_flight, settle=False)
             return
-        self.curve.enter(self._limit, found.goodput)
+        self.curve.enter(self._limit, measured)
         if self._phase == "startup":
-            self._double(found.goodput, now)
+            self._double(now)
         else:
             self._cruise(now)
 
-    def _double(self, goodput: float, now: float) -> None:
-        before, self._last_startup = self._last_startup, (self._limit, goodput)
-        grows = before is None or goodput - before[1] >= STARTUP_ELASTICITY * math.log(self._limit / before[0])
-        if grows and self._limit < self._top():
+    def _double(self, now: float) -> None:
+        before, self._doubled_from = self._doubled_from, self._limit
+        gain = math.inf if before is None else self.curve.gain_ahead(before, self._limit)
+        if gain >= STARTUP_GAIN and self._limit < self._top():
             self._set(min(2 * self._limit, self._top()), now, "doubled: goodput still grows with it")
         else:
             self._settle_on_best(now)
 
     def _cruise(self, now: float) -> None:
+        if self.ceiling.trying:
+            self.ceiling.settle()
         best = self._best()
         if best != self._base:
             self._settle_on_best(now)
@@ -191,18 +192,28 @@ class ConcurrencyOptimizer:
     def _try_ceiling(self, in_flight: int, now: float) -> None:
         """Where refusals alone bound the limit, see now and then whether they still would come."""
         ceiling = self.ceiling
-        if self._limit < self._top() or in_flight + 1 < self._limit or self._best() < self._limit:
+        if self._limit < self._top() or in_flight + 1 < self._limit:
             return
-        if ceiling.held(now) or ceiling.answered():
+        unknown = self._limit >= self.curve.highest
+        if ceiling.trying:
+            due = ceiling.held(now) and not unknown
+        else:
+            due = self._best() >= self._limit and ceiling.answered()
+        if due:
             ceiling.lift()
             self._base = self._top()
             self._phase, self._held, self._hold = "hold", 0, 1
             self._set(self._base, now, "tried again what was refused once")
 
     def _settle_on_best(self, now: float) -> None:
+        skipped = self._phase == "startup"
         self._base = self._best()
         self._phase, self._held, self._hold = "hold", 0, 1
-        self._set(self._base, now, "the least that gives the best goodput")
+        if skipped and (between := self._below()) is not None:
+            self._phase, self._upward = "probe", False
+            self._set(between, now, "between the best and the one below it")
+        else:
+            self._set(self._base, now, "the least that gives the best goodput")
 
     def _try_neighbour(self, now: float) -> None:
         self._held = 0
@@ -226,8 +237,13 @@ class ConcurrencyOptimizer:
         return middle if known < middle < self._base else next_down if known < next_down < self._base else None
 
     def _best(self) -> int:
-        best = self.curve.best(self._top(), favoured=self._base)
-        return self._base if best is None else max(best, self._min)
+        top = self._top()
+        best = self.curve.best(top, favoured=self._base)
+        if best is None:
+            return self._base
+        if self.ceiling.known and best >= NEAR_CEILING * top:
+            return top  # what is refused is the bound, not what the engine can do
+        return max(best, self._min)
 
     def _top(self) -> int:
         return int(max(self._min, min(self._max, self.ceiling.value)))
