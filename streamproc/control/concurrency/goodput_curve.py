@@ -14,6 +14,8 @@ JUMP = 0.18
 """A measurement this far from its level's mean (in logarithms: 20 %) says that the endpoint itself has changed."""
 FIRST_NOISE = 0.02
 NOISE_MEMORY = 0.9
+QUEUE_SLOPE = 0.5
+KINK = 3.0
 SURE_WEIGHT = 1.5
 WEIGHT_AFTER_JUMP = 0.7
 
@@ -83,23 +85,37 @@ class GoodputCurve:
             return favoured if self._value(held) + self._doubt(held) >= enough else best
         return best
 
-    def surely_worse(self, limit: int, than: int) -> bool:
-        """Tell whether a limit was measured, since the endpoint last changed, to give clearly less than another."""
-        level, other = self._levels.get(limit), self._levels.get(than)
-        if level is None or other is None or level.weight < 1:
-            return False
-        return self._value(level) < self._value(other) - 2 * self._tolerance
+    def needed_for(self, limit: int) -> float | None:
+        """Give the least limit that may come within the tolerance of this one's goodput; `None` where that is unknown.
 
-    def gain_ahead(self, before: int, limit: int) -> float:
-        """Guess by how much doubling a limit would raise goodput, from what the step before it did; in logarithms.
-
-        The time that a unit of work takes, limit over goodput, is taken to grow linearly, as when calls share an
-        engine.
+        Goodput rises at most in proportion to the limit, so every lower limit that was measured, since the endpoint
+        last changed, says how far up one must go at least.
         """
-        gained = self._value(self._levels[limit]) - self._value(self._levels[before])
-        earlier, later = before * math.exp(gained), float(limit)
-        slope = max(0.0, (later - earlier) / (limit - before))
-        return math.log(2 * later / (later + slope * limit))
+        base = self._levels.get(limit)
+        if base is None:
+            return None
+        enough = self._value(base) - self._tolerance
+        lower = [(n, level) for n, level in self._levels.items() if n < limit and level.weight >= 1]
+        return max((n * math.exp(enough - self._doubt(level) - self._value(level)) for n, level in lower), default=None)
+
+    def gain_ahead(self, limit: int) -> float:
+        """Guess by how much doubling a limit would raise goodput, from the limits below it; in logarithms.
+
+        The time that a unit of work takes, limit over goodput, grows linearly where calls share an engine: then so does
+        the guess. Where it has hardly grown before and does so at once, calls have begun to queue, and more of them
+        gain nothing.
+        """
+        below = [n for n in sorted(self._levels) if n < limit][-2:]
+        if not below:
+            return math.inf
+        value = self._value(self._levels[limit])
+        times = [n * math.exp(value - self._value(self._levels[n])) for n in below]
+        slope = max(0.0, (limit - times[-1]) / (limit - below[-1]))
+        if len(below) == 2 and slope > QUEUE_SLOPE:
+            earlier = (times[1] - times[0]) / (below[1] - below[0])
+            if slope > KINK * earlier:
+                return 0.0
+        return math.log(2 / (1 + slope))
 
     @property
     def highest(self) -> int:

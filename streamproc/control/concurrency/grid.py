@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 STEP = 1.25
 
@@ -29,6 +29,10 @@ class Grid:
     def at_most(self, limit: float) -> int:
         """Give the highest level that is not above `limit`, or the lowest there is."""
         return self.levels[max(0, bisect_right(self.levels, limit) - 1)]
+
+    def at_least(self, limit: float) -> int:
+        """Give the lowest level that is not below `limit`, or the highest there is."""
+        return self.levels[min(bisect_left(self.levels, limit), len(self.levels) - 1)]
 
     def beside(self, level: int, steps: int) -> int:
         """Give the level `steps` above `level` (below, if negative), or the last one on that side."""

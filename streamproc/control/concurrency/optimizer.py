@@ -17,13 +17,14 @@ from streamproc.control.concurrency.work import WorkModel
 
 TOLERANCE = 0.02
 """Goodput that may be given up for a lower limit: it buys latency, and room for whoever else uses the endpoint."""
-STARTUP_GAIN = 0.1
+STARTUP_GAIN = 0.06
 """Doubling goes on while the next one is expected to raise goodput by a tenth (in logarithms)."""
 STARTUP_SAMPLES = (10, 128)
 CRUISE_SAMPLES = (20, 256)
 LONGEST_HOLD = 16
 STEPS_UP = 2
-"""Probes go far up, where a mistake costs only latency, and down to the middle of what is not known there."""
+STEP_DOWN = 1.6
+"""Probes go two levels up, and down to the lowest that may do as well; or so far, where nothing is known there."""
 NEAR_CEILING = 0.9
 DECISIONS_KEPT = 200
 
@@ -81,7 +82,6 @@ class ConcurrencyOptimizer:
         self._hold = 1
         self._held = 0
         self._upward = True
-        self._doubled_from: int | None = None
         self._epoch: Epoch | None = None
 
     @property
@@ -131,7 +131,7 @@ class ConcurrencyOptimizer:
         """Begin anew after an outage, at half of what was best: what was refused meanwhile says nothing of limits."""
         self.ceiling = Ceiling()
         best = self.curve.best(self._max)
-        self._phase, self._doubled_from, self._in_flight = "startup", None, in_flight
+        self._phase, self._in_flight = "startup", in_flight
         self._set(max(self._min, self._initial if best is None else best // 2), now, "the endpoint is back")
 
     def _moved(self, in_flight: int, now: float) -> None:
@@ -146,8 +146,6 @@ class ConcurrencyOptimizer:
         self.ceiling.refused(attempt.started_at, in_flight, now)
         top = self._top()
         if top < self._limit:
-            if self._phase == "startup":
-                self._doubled_from = None
             self._phase = "hold"
             self._hold, self._held = 1, 0
             self._base = top
@@ -165,9 +163,7 @@ class ConcurrencyOptimizer:
             self._cruise(now)
 
     def _double(self, now: float) -> None:
-        before, self._doubled_from = self._doubled_from, self._limit
-        gain = math.inf if before is None else self.curve.gain_ahead(before, self._limit)
-        if gain >= STARTUP_GAIN and self._limit < self._top():
+        if self.curve.gain_ahead(self._limit) >= STARTUP_GAIN and self._limit < self._top():
             self._set(min(2 * self._limit, self._top()), now, "doubled: goodput still grows with it")
         else:
             self._settle_on_best(now)
@@ -227,14 +223,10 @@ class ConcurrencyOptimizer:
             self._set(level, now, "probed")
 
     def _below(self) -> int | None:
-        """Give the level half way down to the nearest one that is known to be worse, or `None` where that is next."""
-        next_down = self._grid.beside(self._base - 1, 0)
-        worse = [level for level in self.curve.measured() if self.curve.surely_worse(level, self._base)]
-        known = max((level for level in worse if level < self._base), default=None)
-        if known is None:
-            return next_down if next_down < self._base else None
-        middle = self._grid.at_most(math.sqrt(known * self._base))
-        return middle if known < middle < self._base else next_down if known < next_down < self._base else None
+        """Give the lowest level that may do as well as the base, or `None` where none below it may."""
+        needed = self.curve.needed_for(self._base)
+        level = self._grid.at_least(self._base / STEP_DOWN if needed is None else needed)
+        return level if level < self._base else None
 
     def _best(self) -> int:
         top = self._top()
