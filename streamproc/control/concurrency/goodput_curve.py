@@ -14,6 +14,8 @@ JUMP = 0.18
 """A measurement this far from its level's mean (in logarithms: 20 %) says that the endpoint itself has changed."""
 FIRST_NOISE = 0.02
 NOISE_MEMORY = 0.9
+UNSETTLED_DOUBT = 0.03
+"""While its queue still fills, an endpoint looks faster than it is, by about so much."""
 QUEUE_SLOPE = 0.5
 KINK = 3.0
 SURE_WEIGHT = 1.5
@@ -26,7 +28,8 @@ class _Level(Struct):
     log_work: float
     per_prompt_token: float
     overhead: float
-    weight: float = 1.0
+    weight: float
+    settled: bool
 
 
 class GoodputCurve:
@@ -43,14 +46,14 @@ class GoodputCurve:
         self._levels: dict[int, _Level] = {}
         self._variance = FIRST_NOISE**2
 
-    def enter(self, limit: int, measured: Speed) -> None:
-        """Enter a measurement.
+    def enter(self, limit: int, measured: Speed, *, settled: bool = True) -> None:
+        """Enter a measurement; one that was taken before the endpoint had settled makes way for the next.
 
         One that contradicts its level shifts the whole curve: what the endpoint lost at one limit, it lost at all.
         """
-        new = _Level(math.log(measured.work), measured.per_prompt_token, measured.overhead)
+        new = _Level(math.log(measured.work), measured.per_prompt_token, measured.overhead, 1.0, settled)
         level = self._levels.get(limit)
-        if level is None:
+        if level is None or (settled and not level.settled):
             self._levels[limit] = new
             return
         surprise = self._value(new) - self._value(level)
@@ -131,4 +134,4 @@ class GoodputCurve:
 
     def _doubt(self, level: _Level) -> float:
         """Give how far a level's mean may well be from the truth."""
-        return math.sqrt(self._variance / level.weight)
+        return math.sqrt(self._variance / level.weight) + (0.0 if level.settled else UNSETTLED_DOUBT)

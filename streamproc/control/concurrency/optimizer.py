@@ -15,11 +15,11 @@ from streamproc.control.concurrency.goodput_curve import GoodputCurve
 from streamproc.control.concurrency.grid import Grid
 from streamproc.control.concurrency.work import WorkModel
 
-TOLERANCE = 0.02
+TOLERANCE = 0.03
 """Goodput that may be given up for a lower limit: it buys latency, and room for whoever else uses the endpoint."""
 STARTUP_GAIN = 0.06
 """Doubling goes on while the next one is expected to raise goodput by a tenth (in logarithms)."""
-STARTUP_SAMPLES = (10, 128)
+STARTUP_SAMPLES = (6,96)
 CRUISE_SAMPLES = (20, 256)
 LONGEST_HOLD = 16
 STEPS_UP = 2
@@ -156,7 +156,7 @@ class ConcurrencyOptimizer:
         if measured is None:
             self._begin_epoch(now, self._in_flight, settle=False)
             return
-        self.curve.enter(self._limit, measured)
+        self.curve.enter(self._limit, measured, settled=self._phase != "startup")
         if self._phase == "startup":
             self._double(now)
         else:
@@ -250,7 +250,7 @@ class ConcurrencyOptimizer:
     def _begin_epoch(self, now: float, in_flight: int, *, settle: bool) -> None:
         if self._phase == "startup":
             wanted = _within(self._limit / 2, STARTUP_SAMPLES)
-            left_out = self._limit / 2
+            left_out = self._limit * (0.5 if self._limit > 32 else 0)
         else:
             wanted = _within(self._limit, CRUISE_SAMPLES)
             left_out = float(self._limit)
