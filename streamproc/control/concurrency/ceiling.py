@@ -11,7 +11,7 @@ than there was."""
 STREAK_SHARE = 0.1
 """Attempts accepted since the last cut, in shares of the ceiling, above which a refusal begins a new streak."""
 FIRST_RAISE_SHARE = 0.04
-LONGEST_PATIENCE = 8
+LONGEST_PATIENCE = 4
 SURVIVAL_SECONDS = 1.0
 SURVIVAL_REFUSALS = 4.0
 """Attempts above the old ceiling that were not refused for a second, and for four times as long as refusals take, were

@@ -19,7 +19,7 @@ TOLERANCE = 0.03
 """Goodput that may be given up for a lower limit: it buys latency, and room for whoever else uses the endpoint."""
 STARTUP_GAIN = 0.06
 """Doubling goes on while the next one is expected to raise goodput by a tenth (in logarithms)."""
-STARTUP_SAMPLES = (6,96)
+STARTUP_SAMPLES = (6, 96)
 CRUISE_SAMPLES = (20, 256)
 LONGEST_HOLD = 16
 STEPS_UP = 2
