@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streamproc.cache.sqlite.backend import SqliteBackend
     from streamproc.cache.tiered import TieredBackend
     from streamproc.completions import Completion, Message, Request, Usage
+    from streamproc.control.batch_size import BatchSizeOptimizer
     from streamproc.errors import (
         CacheUnavailable,
         ConfigError,
@@ -62,6 +63,7 @@ _HOME = {
     "AlertsConfig": "monitoring.config",
     "BackendCache": "cache.aiocache.frontend",
     "BatchConfig": "pipeline.config",
+    "BatchSizeOptimizer": "control.batch_size",
     "CacheBackend": "cache.backend",
     "CacheConfig": "cache.config",
     "CacheManager": "cache.manager",
@@ -128,6 +130,7 @@ __all__ = [
     "AlertsConfig",
     "BackendCache",
     "BatchConfig",
+    "BatchSizeOptimizer",
     "CacheBackend",
     "CacheConfig",
     "CacheManager",
