@@ -17,6 +17,9 @@ CARRIAGE = frozenset(
 """Parameters that say how a request is carried, billed or labelled, not what is asked. Everything else counts: a key
 that tells too much apart costs a call, one that tells too little gives a wrong answer."""
 
+Kind = Literal["chat_completions", "completions", "embeddings"]
+"""What is asked of a model: the next turn of a conversation, how a text goes on, or where it lies in space."""
+
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
 
 
@@ -38,23 +41,41 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         deployment: which endpoint is asked: its address, or a stable name for it.
         model: the model's name there.
-        messages: the conversation so far, oldest first.
+        messages: the conversation so far, oldest first; of chat completions only.
+        text: what is to be continued or embedded; `None` for chat completions.
+        kind: what is asked.
         parameters: sent as they are beside model and messages (`temperature`, `max_tokens`, `response_format`).
         draw: tells apart samples that are meant to differ although everything else is equal.
+
+    Raises:
+        ValueError: a conversation where the kind wants a text, or the reverse.
     """
 
     deployment: str
     model: str
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    kind: Kind = "chat_completions"
     parameters: dict[str, Any] = {}
     draw: str = ""
 
+    def __post_init__(self) -> None:
+        if (self.text is None) is not (self.kind == "chat_completions") or (self.messages and self.text is not None):
+            wanted = "messages and no text" if self.kind == "chat_completions" else "a text and no messages"
+            raise ValueError(f"a request of the kind {self.kind} has {wanted}")
+
     @property
     def sampled(self) -> bool:
-        """Tell whether the answer is drawn at random: there is no seed, and the temperature is not 0 (providers take 1
-        where none is set)."""
+        """Tell whether the answer is drawn at random: text is made, there is no seed, and the temperature is not 0
+        (providers take 1 where none is set)."""
         temperature = self.parameters.get("temperature")
-        return (temperature is None or temperature != 0) and self.parameters.get("seed") is None
+        drawn = (temperature is None or temperature != 0) and self.parameters.get("seed") is None
+        return drawn and self.kind != "embeddings"
+
+    @property
+    def terms(self) -> bytes:
+        """What two requests must have in common to be sent as one: everything but what is asked about."""
+        return _canonical.encode((self.kind, self.deployment, self.model, self.parameters))
 
     def fingerprint(self, sample: str = "") -> str:
         """Give the key of this request: 64 hexadecimal digits, equal for equal requests on every machine.
@@ -70,10 +91,10 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
         """
         fields = (
             FINGERPRINT_VERSION,
-            "chat_completions",
+            self.kind,
             self.deployment,
             self.model,
-            self.messages,
+            self.messages if self.text is None else self.text,
             {name: value for name, value in self.parameters.items() if name not in CARRIAGE},
             self.draw,
             sample,
@@ -92,12 +113,14 @@ class Completion(Struct, frozen=True, kw_only=True, gc=False):
     """A model's answer, as it is kept and handed to `Task.parse`.
 
     Attributes:
-        text: the answer's text; empty when the model only called tools.
+        text: the answer's text; empty when the model only called tools, or was asked for an embedding.
         model: the name of the model that answered, in its own words.
-        finish_reason: why it stopped: `stop`, `tool_calls`, `length` (cut off), `content_filter`, ...
+        finish_reason: why it stopped: `stop`, `tool_calls`, `length` (cut off), `content_filter`, ...; always `stop`
+            for an embedding.
         usage: what it cost.
         tool_calls: the calls the model asks for, as the provider wrote them.
         refusal: the model's own refusal, where it gave one.
+        embedding: where the text lies in space, if that was asked; else `None`.
     """
 
     text: str
@@ -106,6 +129,7 @@ class Completion(Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     tool_calls: tuple[dict[str, Any], ...] = ()
     refusal: str | None = None
+    embedding: tuple[float, ...] | None = None
 
     @property
     def complete(self) -> bool:
@@ -119,6 +143,6 @@ class Completion(Struct, frozen=True, kw_only=True, gc=False):
             return "the provider filtered the answer"
         if self.refusal:
             return f"the model refused: {self.refusal[:200]}"
-        if not self.text and not self.tool_calls:
+        if not self.text and not self.tool_calls and not self.embedding:
             return f"the answer is empty (finish_reason {self.finish_reason!r})"
         return None

@@ -25,13 +25,10 @@ messages = st.lists(
     ),
     max_size=3,
 ).map(tuple)
-requests = st.builds(
-    Request,
-    deployment=texts,
-    model=texts,
-    messages=messages,
-    parameters=st.dictionaries(texts, plain, max_size=4),
-    draw=texts,
+rest = {"deployment": texts, "model": texts, "parameters": st.dictionaries(texts, plain, max_size=4), "draw": texts}
+requests = st.one_of(
+    st.builds(Request, messages=messages, **rest),
+    st.builds(Request, kind=st.sampled_from(["completions", "embeddings"]), text=texts, **rest),
 )
 
 
@@ -47,7 +44,7 @@ def exactly(value: Any) -> Any:
 def identity(request: Request) -> Any:
     asked = {name: value for name, value in request.parameters.items() if name not in CARRIAGE}
     said = [(message.role, exactly(message.content)) for message in request.messages]
-    return request.deployment, request.model, tuple(said), exactly(asked), request.draw
+    return request.kind, request.deployment, request.model, tuple(said), request.text, exactly(asked), request.draw
 
 
 @given(requests, requests, texts, texts)
@@ -150,3 +147,56 @@ def test_what_is_no_plain_data_has_no_key(odd: Any) -> None:
     request = Request(deployment="d", model="m", messages=(), parameters={"odd": odd})
     with pytest.raises(TypeError):
         request.fingerprint()
+
+
+def test_a_key_of_a_conversation_stays_what_it_was() -> None:
+    """Answers that were paid for are found again: the key of a chat request is the one of earlier versions."""
+    request = Request(
+        deployment="d", model="m", messages=(Message("user", "q"),), parameters={"temperature": 0, "user": "u"}
+    )
+    assert request.fingerprint() == "91b18f70772326076c661de518056048f8ced89c48c5b4c4abfe7dc1e5591105"
+    assert request.fingerprint("s") == "9bd92eb2c91136791b2bfe3ac9bb179be101d7859a4bfdb4ab172c0214a6a7cd"
+
+
+@given(requests, requests)
+def test_terms_are_all_but_what_is_asked_about(one: Request, other: Request) -> None:
+    """Two requests may share a batch if and only if kind, endpoint, model and parameters are the same, with types."""
+
+    def said(request: Request) -> Any:
+        return request.kind, request.deployment, request.model, exactly(request.parameters)
+
+    assert (one.terms == other.terms) == (said(one) == said(other))
+    assert msgspec.structs.replace(one, draw="another").terms == one.terms
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "t"},
+        {"kind": "embeddings"},
+        {"kind": "embeddings", "text": "t", "messages": (Message("user", "q"),)},
+        {"kind": "completions", "messages": (Message("user", "q"),)},
+    ],
+)
+def test_a_request_is_never_half_of_two_kinds(fields: dict[str, Any]) -> None:
+    """A conversation has messages, the other kinds a text: anything else is refused."""
+    with pytest.raises(ValueError, match="a request of the kind"):
+        Request(deployment="d", model="m", **fields)
+
+
+def test_an_embedding_is_no_sample() -> None:
+    """Whatever the temperature, equal texts may share an embedding; continuations share as conversations do."""
+    sampled = [
+        Request(deployment="d", model="m", kind=kind, text="t").sampled for kind in ("embeddings", "completions")
+    ]
+    assert sampled == [False, True]
+
+
+def test_an_empty_embedding_cannot_be_used() -> None:
+    """A vector makes an answer whole, an empty one does not."""
+    answers = [
+        Completion(text="", model="m", finish_reason="stop", usage=Usage(), embedding=numbers)
+        for numbers in ((0.0, 1.0), (), None)
+    ]
+    assert [answer.complete for answer in answers] == [True, False, False]
+    assert [answer.unusable is None for answer in answers] == [True, False, False]

@@ -1,27 +1,17 @@
-"""Turn the body of a successful response into a completion, or say why it is none.
-
-By now the answer is probably paid, so it is kept wherever it can be: what only counts or describes may be
-missing or absurd, what was asked for may not. A body that is whole but is no answer (a captive portal, an
-empty body) is a `BadAnswer`; one that cannot be read to its end (cut, not UTF-8, nested without end) is
-`Ambiguous`, since a model may have written it.
-"""
+"""Turn the body of a successful chat response into a completion, or say why it is none."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from streamproc.completions import Completion, Usage
-from streamproc.errors import Ambiguous, BadAnswer
+from streamproc.completions import Completion
+from streamproc.errors import BadAnswer
+from streamproc.llm.answer_body import read_body, reason_of, usage_of
 from streamproc.llm.error_body import read_error
 from streamproc.llm.errors import error_for
-
-MAX_TOKENS = 1_000_000_000
-"""A count above this is no count."""
 
 _NO_ERROR = b"null"
 
@@ -59,23 +49,7 @@ def completion_from(body: bytes) -> Completion:
         Ambiguous: not JSON, or not to its end; not UTF-8; nested too deep.
         RateLimited, Unavailable, RejectedRequest, ProviderStop: the body is an error, see `error_for`.
     """
-    start = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if not start:
-        raise BadAnswer("The endpoint answered with an empty body. Check base_url.", status=200)
-    if start == b"<":
-        raise BadAnswer("The endpoint answered with a web page instead of JSON. Check base_url.", status=200)
-    try:
-        answer = _read(body)
-    except msgspec.ValidationError as error:
-        if read_error(body).declared:
-            raise error_for(200, {}, body) from None
-        raise BadAnswer(f"The endpoint answered with JSON that is no chat completion: {error}.", status=200) from None
-    except (ValueError, RecursionError) as error:
-        raise Ambiguous(
-            f"The answer cannot be read to its end ({type(error).__name__}, {len(body)} bytes).", status=200
-        ) from None
-    if answer.error:
-        raise error_for(200, {}, body)
+    answer = read_body(body, _answers, "chat completion")
     if not answer.choices:
         raise BadAnswer("The endpoint answered with a chat completion without choices.", status=200)
     # OpenRouter: the provider behind it failed in the middle of its answer.
@@ -93,42 +67,13 @@ def completion_from(body: bytes) -> Completion:
     return completion
 
 
-def _read(body: bytes) -> _Answer:
-    try:
-        return _answers.decode(body)
-    except (ValueError, RecursionError):
-        return _answers.decode(_strict(body))
-
-
-def _strict(body: bytes) -> bytes:
-    """Write loose JSON strictly, for answers that are whole but for a detail.
-
-    Without its byte order mark; null for NaN, Infinity and numbers beyond a float; U+FFFD for half a
-    surrogate pair, which no sink could store.
-
-    Raises:
-        ValueError: it is no JSON all the same.
-        RecursionError: it is nested too deep.
-    """
-    content = json.loads(body.decode("utf-8-sig"), parse_float=_finite, parse_constant=_finite)
-    text = json.dumps(content, ensure_ascii=False)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-
-
-def _finite(literal: str) -> float | None:
-    number = float(literal)
-    return number if math.isfinite(number) else None
-
-
 def _completion(answer: _Answer) -> Completion:
     choice = answer.choices[0]
     return Completion(
         text=_text(choice.message.content),
         model=answer.model if isinstance(answer.model, str) else "",
-        finish_reason=choice.finish_reason
-        if choice.finish_reason and isinstance(choice.finish_reason, str)
-        else "unknown",
-        usage=_usage(answer.usage),
+        finish_reason=reason_of(choice.finish_reason),
+        usage=usage_of(answer.usage),
         tool_calls=tuple(choice.message.tool_calls or ()),
         refusal=choice.message.refusal,
     )
@@ -140,16 +85,3 @@ def _text(content: str | list[Any] | None) -> str:
         parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
         return "".join(part for part in parts if isinstance(part, str))
     return content or ""
-
-
-def _usage(usage: Any) -> Usage:
-    counts = usage if isinstance(usage, dict) else {}
-    return Usage(
-        prompt_tokens=_count(counts.get("prompt_tokens")),
-        completion_tokens=_count(counts.get("completion_tokens")),
-    )
-
-
-def _count(tokens: Any) -> int:
-    known = isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= MAX_TOKENS
-    return tokens if known else 0

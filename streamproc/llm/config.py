@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from streamproc.completions import Message, Request
+from streamproc.completions import Kind, Message, Request
 from streamproc.config import Config
 from streamproc.errors import ConfigError
 from streamproc.llm.redaction import redact
@@ -19,6 +19,7 @@ from streamproc.llm.redaction import redact
 OPENAI_URL = "https://api.openai.com/v1"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = frozenset({"model", "messages", "stream", "n"})
+RESERVED_WITH_TEXTS = RESERVED | {"input", "prompt"}
 
 
 class LlmConfig(Config, frozen=True, kw_only=True):
@@ -29,9 +30,9 @@ class LlmConfig(Config, frozen=True, kw_only=True):
         deployment: a stable name for the endpoint, for one whose address changes between runs; without it the address
             tells whether two runs ask the same endpoint.
         api_key_env: the name of the environment variable that holds the key. The key itself never stands in a file.
-        endpoint: the kind of call.
+        endpoint: the kind of call: chat completions, or completions or embeddings of many texts at once.
         model: the model's name there.
-        system_prompt: sent before the prompt, if any.
+        system_prompt: sent before the prompt, if any; chat completions only.
         prompt: a Jinja2 template over the record's fields.
         parameters: sent as they are (`temperature`, `max_tokens`).
         timeout_seconds: for one attempt, stalls of this process not counted.
@@ -46,7 +47,7 @@ class LlmConfig(Config, frozen=True, kw_only=True):
     base_url: str | None = None
     deployment: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    endpoint: Literal["chat_completions"] = "chat_completions"
+    endpoint: Kind = "chat_completions"
     model: Annotated[str, Meta(min_length=1)]
     system_prompt: str | None = None
     prompt: str | None = None
@@ -67,7 +68,12 @@ class LlmConfig(Config, frozen=True, kw_only=True):
             )
         if self.base_url is not None:
             check_base_url(self.base_url)
-        for name in sorted(RESERVED & self.parameters.keys()):
+        reserved = RESERVED if self.endpoint == "chat_completions" else RESERVED_WITH_TEXTS
+        if self.system_prompt is not None and self.endpoint != "chat_completions":
+            raise ConfigError(
+                f"system_prompt: must not be set with endpoint {self.endpoint}, which has no place for it"
+            )
+        for name in sorted(reserved & self.parameters.keys()):
             raise ConfigError(f"parameters.{name}: is not a parameter here; streamproc sets it itself")
         _refuse_odd_values("parameters", self.parameters)
 
@@ -87,7 +93,16 @@ class LlmConfig(Config, frozen=True, kw_only=True):
         return found
 
     def request(self, prompt: str) -> Request:
-        """Give the request for a prompt, with the model, the system prompt and the parameters."""
+        """Give the request for a prompt, with the model, the system prompt and the parameters; for endpoints without
+        messages the prompt is the text itself."""
+        if self.endpoint != "chat_completions":
+            return Request(
+                deployment=self.deployment or self.address,
+                model=self.model,
+                text=prompt,
+                kind=self.endpoint,
+                parameters=self.parameters,
+            )
         messages = [Message("user", prompt)]
         if self.system_prompt is not None:
             messages.insert(0, Message("system", self.system_prompt))

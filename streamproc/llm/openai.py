@@ -10,31 +10,39 @@ from __future__ import annotations
 import errno
 import io
 import ssl
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
 from multidict import CIMultiDict
 
-from streamproc.completions import Completion, Request
+from streamproc.completions import Completion, Kind, Request
 from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, ProviderError, ProviderStop
 from streamproc.llm.answers import completion_from
+from streamproc.llm.batch_answers import continuations_from, embeddings_from
 from streamproc.llm.config import check_base_url
 from streamproc.llm.errors import error_for
 from streamproc.llm.secret import SecretStr
 
 LARGE_BODY_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 16 << 20
+MAX_EMBEDDING_BYTES = 256 << 10
+"""What each text of a batch may add to the longest answer."""
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0  # servers commonly close idle connections after 5
+
+_INPUT_FIELD: dict[Kind, str] = {"completions": "prompt", "embeddings": "input"}
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
 
 class OpenAICompleter:
-    """Ask `POST <base_url>/chat/completions`. Use it as an async context manager.
+    """Ask `POST <base_url>/chat/completions`, `/completions` or `/embeddings`. Use it as an async context manager.
 
     Args:
         base_url: the endpoint's address, usually ending in `/v1`.
@@ -57,7 +65,8 @@ class OpenAICompleter:
         check_base_url(base_url)
         if not api_key.reveal().isprintable() or not api_key.reveal().isascii():
             raise ConfigError("llm.api_key_env: the variable holds characters that no key has, such as a line break")
-        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._chat_url = base_url.rstrip("/") + "/chat/completions"
+        self._urls = {kind: f"{base_url.rstrip('/')}/{kind}" for kind in _INPUT_FIELD}
         self._api_key = api_key
         self._max_connections = max_connections
         try:
@@ -95,12 +104,31 @@ class OpenAICompleter:
         Raises:
             ProviderError: what happened. Its text holds no header and no key.
         """
+        if request.text is not None:
+            return (await self.complete_many((request,)))[0]
         body = _encode({"model": request.model, "messages": request.messages, **request.parameters})
+        return self._read(await self._post(self._chat_url, body, MAX_ANSWER_BYTES), completion_from)
+
+    async def complete_many(self, requests: Sequence[Request]) -> list[Completion]:
+        """Ask once for the embeddings or the continuations of many texts, see `BatchCompleter`.
+
+        Raises:
+            ProviderError: what happened. Its text holds no header and no key.
+        """
+        first = requests[0]
+        texts = [request.text or "" for request in requests]
+        body = _encode({"model": first.model, _INPUT_FIELD[first.kind]: texts, **first.parameters})
+        most = MAX_ANSWER_BYTES + len(texts) * MAX_EMBEDDING_BYTES
+        answer = await self._post(self._urls[first.kind], body, most)
+        read = embeddings_from if first.kind == "embeddings" else continuations_from
+        return self._read(answer, lambda body: read(body, texts))
+
+    async def _post(self, url: str, body: bytes, most_bytes: int) -> bytes:
         assert self._session is not None, "use it as an async context manager"
         try:
             data = body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)  # aiohttp sends large bytes in one go
-            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
-                answer = await _read(response)
+            async with self._session.post(url, data=data, allow_redirects=False) as response:
+                answer = await _read(response, most_bytes)
                 status, headers = response.status, response.headers
         except aiohttp.ClientError as error:
             mapped = _map(error)
@@ -110,15 +138,15 @@ class OpenAICompleter:
             mapped = _map_os(error)
         else:
             if status == 200:
-                return self._completion(answer)
+                return answer
             named = {name.lower(): value for name, value in headers.items()}
             raise error_for(status, named, self._without_key(answer))
         raise mapped
 
-    def _completion(self, answer: bytes) -> Completion:
+    def _read(self, answer: bytes, read: Callable[[bytes], T]) -> T:
         with suppress(ProviderError):
-            return completion_from(answer)
-        return completion_from(self._without_key(answer))  # raises it again, with nothing to hide in it
+            return read(answer)
+        return read(self._without_key(answer))  # raises it again, with nothing to hide in it
 
     def _without_key(self, body: bytes) -> bytes:
         """Strike out the key, whatever its shape, from a body that goes into an error: some providers echo it."""
@@ -126,16 +154,16 @@ class OpenAICompleter:
         return body.replace(key, b"[redacted]") if key else body
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     """Read a body to its end, or to the cap."""
-    if (response.content_length or 0) > MAX_ANSWER_BYTES:
-        raise BadAnswer(f"an answer of {response.content_length} bytes; at most {MAX_ANSWER_BYTES} are read")
+    if (response.content_length or 0) > most_bytes:
+        raise BadAnswer(f"an answer of {response.content_length} bytes; at most {most_bytes} are read")
     parts: list[bytes] = []
     size = 0
     while part := await response.content.readany():  # empty at the end
         size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise BadAnswer(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        if size > most_bytes:
+            raise BadAnswer(f"an answer of more than {most_bytes} bytes")
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -170,8 +198,9 @@ def _map_os(error: OSError, where: str = "") -> ProviderError:
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """Give the body that is sent for a request, as plain data; for people to look at."""
-    body: dict[str, Any] = msgspec.to_builtins(
-        {"model": request.model, "messages": request.messages, **request.parameters}
-    )
+    """Give the body that is sent for a request alone, as plain data; for people to look at."""
+    asked: dict[str, Any] = {"messages": request.messages}
+    if request.text is not None:
+        asked = {_INPUT_FIELD[request.kind]: [request.text]}
+    body: dict[str, Any] = msgspec.to_builtins({"model": request.model, **asked, **request.parameters})
     return body

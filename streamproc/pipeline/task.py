@@ -48,8 +48,13 @@ def text_of(completion: Completion) -> str:
     return completion.text
 
 
-def prompt_task(llm: LlmConfig) -> Task[str]:
-    """Make the task that a job file describes: its prompt over the record's fields, the answer's text out.
+def embedding_of(completion: Completion) -> list[float]:
+    """Give the embedding, as a list of numbers."""
+    return list(completion.embedding or ())
+
+
+def prompt_task(llm: LlmConfig) -> Task[Any]:
+    """Make the task that a job file describes: its prompt over the record's fields, the answer's text or embedding out.
 
     Raises:
         ConfigError: there is no prompt, or it is malformed.
@@ -58,13 +63,15 @@ def prompt_task(llm: LlmConfig) -> Task[str]:
         raise ConfigError("llm.prompt: is required, unless a Task is given in Python")
     render = compile_prompt(llm.prompt)
     return Task(
-        render=lambda record: llm.request(render(record.data)), parse=text_of, settings={"llm.prompt": llm.prompt}
+        render=lambda record: llm.request(render(record.data)),
+        parse=embedding_of if llm.endpoint == "embeddings" else text_of,
+        settings={"llm.prompt": llm.prompt},
     )
 
 
 def with_plain_values(task: Task[Any]) -> Task[Any]:
     """Give the same task with values made into plain data, so that no sink can choke on one."""
     parse = task.parse
-    if parse is text_of:
+    if parse in (text_of, embedding_of):
         return task
     return Task(task.render, lambda completion: msgspec.to_builtins(parse(completion)), task.settings)

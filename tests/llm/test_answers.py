@@ -17,7 +17,8 @@ from streamproc.errors import (
     RejectedRequest,
     Unavailable,
 )
-from streamproc.llm.answers import MAX_TOKENS, completion_from
+from streamproc.llm.answer_body import MAX_TOKENS
+from streamproc.llm.answers import completion_from
 
 
 def answer(message: Any = None, choice: Any = None, **more: Any) -> dict[str, Any]:
