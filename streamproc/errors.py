@@ -15,6 +15,7 @@
             BadAnswer                retried: an answer came, but not one of a model
             Ambiguous                retried once: the request went out and may have been paid
             RejectedRequest          the record becomes a dead letter: asking again cannot help
+            RejectedBatch            sent again in halves: it is too large, or one of its records would be rejected
             ProviderStop             the run stops (exit code 4): a key, a quota or an address must be mended first
 
 Messages show the value, the rule and the way out. None of these ever holds a request's headers or a key.
@@ -119,6 +120,13 @@ class RejectedRequest(ProviderError):
     """This request can never succeed: too long, malformed, filtered. Its record becomes a dead letter."""
 
     kind = "rejected"
+
+
+class RejectedBatch(ProviderError):
+    """A request for many records was rejected: it is too large, or holds one that can never succeed. Nothing is said
+    about the others."""
+
+    kind = "rejected_batch"
 
 
 class ProviderStop(ProviderError):

@@ -43,6 +43,13 @@ class Retries:
         """Count an attempt that brought an answer."""
         self.sent += 1
 
+    def copy(self) -> Retries:
+        """Give the same attempts once more, for a record that goes a way of its own from here."""
+        copied = Retries(self._policy)
+        copied._failed, copied._waits, copied._ambiguous = self._failed, self._waits, self._ambiguous
+        copied.sent = self.sent
+        return copied
+
     def after(self, error: ProviderError, draw: float) -> float | None:
         """Enter a failed attempt.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Generic, Protocol, TypeVar
+
 from streamproc._log import log
-from streamproc.completions import Completion, Request
+from streamproc.completions import Request, Usage
 from streamproc.control.pacing import TokenBucket
 from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
-from streamproc.llm.completer import Completer
+from streamproc.llm.batches import Batch
 from streamproc.llm.deadlines import Deadlines
 from streamproc.llm.health import PROBE_SECONDS, Health
 
@@ -20,8 +22,26 @@ BURST_SECONDS = 1.0
 """How much of a configured rate may be used at once."""
 
 
-class Endpoint:
-    """Send requests no faster than allowed, and say what errors amount to.
+class _Paid(Protocol):
+    @property
+    def usage(self) -> Usage: ...
+
+
+Q = TypeVar("Q", bound=Request | Batch)
+Q_contra = TypeVar("Q_contra", bound=Request | Batch, contravariant=True)
+A = TypeVar("A", bound=_Paid)
+A_co = TypeVar("A_co", bound=_Paid, covariant=True)
+
+
+class Asked(Protocol[Q_contra, A_co]):
+    """Who does the sending: a `Completer`, which takes requests, or `Batches`."""
+
+    async def complete(self, request: Q_contra, /) -> A_co:
+        """Ask once, see `Completer`."""
+
+
+class Endpoint(Generic[Q, A]):
+    """Send requests, or batches of them, no faster than allowed, and say what errors amount to.
 
     A provider that asks for a pause gets one from everybody: the whole endpoint waits, not the one call.
 
@@ -38,7 +58,7 @@ class Endpoint:
 
     def __init__(
         self,
-        completer: Completer,
+        completer: Asked[Q, A],
         health: Health,
         meter: Meter,
         halt: Halt,
@@ -60,7 +80,7 @@ class Endpoint:
         self._resume_at = 0.0
         self._unreached = 0
 
-    async def turn(self, request: Request) -> None:
+    async def turn(self, request: Q) -> None:
         """Wait until this request may be sent, or a halt is requested."""
         if self._requests or self._tokens:
             now = self._clock()
@@ -72,7 +92,7 @@ class Endpoint:
         while self._resume_at and not self._halt.requested and (pause := self._resume_at - self._clock()) > 0:
             await self._halt.sleep(pause)
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Q) -> A:
         """Ask once.
 
         Raises:
@@ -102,7 +122,7 @@ class Endpoint:
             self._tokens.give_back(estimated_tokens(request) - usage.prompt_tokens - usage.completion_tokens)
         return completion
 
-    async def _attempt(self, request: Request) -> Completion:
+    async def _attempt(self, request: Q) -> A:
         scope = self._deadlines.start()
         try:
             with scope:
@@ -135,9 +155,15 @@ class Endpoint:
             self._unreached = 0
 
 
-def estimated_tokens(request: Request) -> int:
+def estimated_tokens(request: Request | Batch) -> int:
     """Guess the text tokens that a request will use: a quarter of its characters, and the most it may answer."""
-    characters = sum(len(m.content) if isinstance(m.content, str) else 1000 for m in request.messages)
+    if isinstance(request, Batch):
+        return sum(map(estimated_tokens, request.requests))
+    if request.kind == "embeddings":
+        return len(request.text or "") // 4
+    characters = len(request.text or "") + sum(
+        len(m.content) if isinstance(m.content, str) else 1000 for m in request.messages
+    )
     allowed = request.parameters.get("max_completion_tokens") or request.parameters.get("max_tokens")
     return characters // 4 + (allowed if isinstance(allowed, int) else 256)
 

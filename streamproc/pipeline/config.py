@@ -26,6 +26,8 @@ Count = Annotated[int, Meta(ge=1)]
 
 SPAN_PER_CONCURRENT_CALL = 8
 SMALLEST_SPAN = 1024
+BATCHES_PER_CALL = 3
+"""Where calls carry many records: one batch under way, one that gathers, one on its way to the sink."""
 
 SETTINGS = {
     "CACHE_ENABLED": "cache.enabled",
@@ -64,10 +66,11 @@ class BatchConfig(Config, frozen=True, kw_only=True):
     """The `batch_processing` section: how many records move together.
 
     Attributes:
-        adaptive_sizing: accepted; sizes stay at `initial_size` yet.
-        initial_size: records read at a time.
-        min_size: the smallest batch.
-        max_size: the largest batch; a lookup takes what is there, up to this many.
+        adaptive_sizing: whether requests for embeddings and completions learn from each other how many texts to carry;
+            otherwise `initial_size`.
+        initial_size: texts of the first requests; for chat completions, records read at a time.
+        min_size: the fewest texts of a request, where there are enough.
+        max_size: the most; a cache lookup takes what is there, up to this many.
     """
 
     adaptive_sizing: bool = True
@@ -219,8 +222,12 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
 
     @property
     def span(self) -> int:
-        """Most records on their way at once: eight for each call that may run, and at least 1024."""
-        return max(SMALLEST_SPAN, SPAN_PER_CONCURRENT_CALL * self.resources.max_concurrent)
+        """Most records on their way at once: eight for each call that may run, and at least 1024. Where calls carry
+        many, enough to fill as many again as run."""
+        calls = max(SMALLEST_SPAN, SPAN_PER_CONCURRENT_CALL * self.resources.max_concurrent)
+        if self.llm.endpoint == "chat_completions":
+            return calls
+        return max(calls, BATCHES_PER_CALL * self.batch_processing.max_size * self.fixed_concurrency)
 
     @property
     def fixed_concurrency(self) -> int:

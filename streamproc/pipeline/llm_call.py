@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from streamproc._log import log
 from streamproc.cache.manager import CacheManager
-from streamproc.completions import Completion
+from streamproc.completions import Completion, Request
 from streamproc.control.retries import Retries, RetryPolicy
 from streamproc.errors import NotStorable, ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
@@ -40,7 +40,7 @@ class LlmCallHandler:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Endpoint[Request, Completion],
         policy: RetryPolicy,
         cache: CacheManager[Answer] | None,
         landing: Landing,

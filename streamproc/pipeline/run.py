@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from streamproc.cache.manager import CacheManager
+from streamproc.control.batch_size import BatchSizeOptimizer
 from streamproc.control.retries import RetryPolicy
 from streamproc.errors import ProviderStop, StreamprocError, first_of
 from streamproc.flow.batching import Batcher
@@ -18,12 +19,15 @@ from streamproc.flow.flights import Flights
 from streamproc.flow.halt import Drain, Halt
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter, Snapshot
-from streamproc.flow.stage import Feed, Stage
+from streamproc.flow.stage import Feed, Handler, Stage
 from streamproc.flow.tokens import TokenPool
-from streamproc.llm.completer import Completer
+from streamproc.llm.batches import Batches
+from streamproc.llm.completer import BatchCompleter, Completer
 from streamproc.llm.endpoint import Endpoint
 from streamproc.llm.health import Health
 from streamproc.monitoring.process import ProcessMemory
+from streamproc.pipeline.batch_call import BatchCallHandler
+from streamproc.pipeline.batch_sizing import AdaptiveSize, keep_size
 from streamproc.pipeline.cache_figures import measure_cache
 from streamproc.pipeline.cache_lookup import CacheLookupHandler
 from streamproc.pipeline.config import PipelineConfig
@@ -41,6 +45,8 @@ from streamproc.sources.source import Source
 CHANNEL_BATCHES = 4
 """Batches that wait before the lookup and the model. What bounds memory is the ledger; as many outcomes as it holds may
 wait for the sink, so that calls which end while it writes go on at once."""
+BATCH_LINGER_SECONDS = 0.02
+"""How long a first text waits for others to share its request: less than a request takes."""
 SINK_BATCH = 1000
 SINK_LINGER_SECONDS = 0.02
 """How long a first outcome waits for company: a commit costs three flushes however many rows it holds."""
@@ -91,8 +97,10 @@ class Run:
         self.halt = Halt()
         self._ledger = Ledger(config.span, parts.checkpoint)
         self._pool = TokenPool(config.fixed_concurrency)
-        self._endpoint = Endpoint(
-            parts.completer,
+        asked = _asked(config, parts.completer)
+        self._batched = isinstance(asked, Batches)
+        self._endpoint: Endpoint[Any, Any] = Endpoint(
+            asked,
             Health(config.llm.unreachable_seconds, RetryPolicy().backoff.longest_hint_seconds, clock),
             self.meter,
             self.halt,
@@ -107,7 +115,7 @@ class Run:
 
     def _wire(self, parts: Parts) -> list[Stage[Any]]:
         config, meter = parts.config, self.meter
-        size = config.batch_processing.initial_size
+        size = config.batch_processing.max_size if self._batched else config.batch_processing.initial_size
         to_lookup: Outbox[Envelope]
         to_model: Outbox[Call]
         to_sink: Outbox[Outcome]
@@ -121,7 +129,7 @@ class Run:
         feed = SourceFeed(parts.source, self._ledger, self.halt, size, parts.limit)
         delivery: Batcher[Outcome] = Batcher(outcomes, SINK_BATCH, SINK_LINGER_SECONDS)
         due: Feed[Outcome] = InOrder(delivery, self._ledger) if parts.ordered else delivery
-        policy = RetryPolicy(config.llm.max_attempts, config.llm.ambiguous_retries)
+        batches, handler = self._model_call(parts, calls, landing, model_to_sink)
         self._ends += [records, calls, outcomes, to_lookup, to_model, to_sink, lookup_to_sink, model_to_sink]
         self._measure([records, calls, outcomes])
         if parts.cache is not None:
@@ -145,25 +153,37 @@ class Run:
                 ),
                 [to_model, lookup_to_sink],
             ),
-            Stage(
-                "llm_call",
-                Batcher(calls, 1),
-                self._pool,
-                LlmCallHandler(
-                    self._endpoint,
-                    policy,
-                    parts.cache,
-                    landing,
-                    model_to_sink,
-                    self.halt,
-                    meter,
-                    run_id,
-                    random.Random(),  # noqa: S311 - spreads retries; nobody gains by guessing it
-                ),
-                [model_to_sink],
-            ),
+            Stage("llm_call", batches, self._pool, handler, [model_to_sink]),
             Stage("sink", due, TokenPool(1), SinkHandler(parts.sink, parts.source, self._ledger, meter)),
         ]
+
+    def _model_call(
+        self, parts: Parts, calls: Inbox[Call], landing: Landing, outcomes: Outbox[Outcome]
+    ) -> tuple[Batcher[Call], Handler[Call]]:
+        """Make the parts of the model's stage: one call at a time, or as many as share a request."""
+        config, clock = parts.config, asyncio.get_running_loop().time
+        policy = RetryPolicy(config.llm.max_attempts, config.llm.ambiguous_retries)
+        dice = random.Random()  # noqa: S311 - spreads retries; nobody gains by guessing it
+        common = (
+            self._endpoint,
+            policy,
+            parts.cache,
+            landing,
+            outcomes,
+            self.halt,
+            self.meter,
+            parts.sink.run_id,
+            dice,
+        )
+        if not self._batched:
+            return Batcher(calls, 1), LlmCallHandler(*common)
+        sizes = config.batch_processing
+        batcher = Batcher(calls, sizes.initial_size, BATCH_LINGER_SECONDS)
+        self.meter.gauge("llm_call_batch_size", lambda: batcher.size)
+        if not sizes.adaptive_sizing:
+            return batcher, BatchCallHandler(*common, clock, keep_size)
+        optimizer = BatchSizeOptimizer(sizes.initial_size, sizes.min_size, sizes.max_size)
+        return batcher, BatchCallHandler(*common, clock, AdaptiveSize(optimizer, batcher))
 
     def _measure(self, inboxes: Sequence[Inbox[Any]]) -> None:
         meter, pool, memory = self.meter, self._pool, ProcessMemory()
@@ -218,3 +238,10 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Give the figures of this moment."""
         return self.meter.snapshot()
+
+
+def _asked(config: PipelineConfig, completer: Completer) -> Completer | Batches:
+    """Have texts asked many at a time, by a completer that can do that."""
+    if config.llm.endpoint != "chat_completions" and isinstance(completer, BatchCompleter):
+        return Batches(completer)
+    return completer

@@ -1,0 +1,140 @@
+"""The third stage where one request carries many texts: batches, their retries, and the search for who spoils one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from streamproc.cache.manager import CacheManager
+from streamproc.control.retries import RetryPolicy
+from streamproc.errors import ProviderError, ProviderStop
+from streamproc.flow.channel import Outbox
+from streamproc.flow.clock import Clock
+from streamproc.flow.halt import Halt
+from streamproc.flow.meter import Meter
+from streamproc.flow.tokens import Permit
+from streamproc.llm.batches import Answers, Batch
+from streamproc.llm.endpoint import Endpoint
+from streamproc.pipeline.landing import Answer, Landing
+from streamproc.pipeline.splitting import Part, parts_of
+from streamproc.pipeline.task import Call
+from streamproc.records import Outcome, RecordError
+
+Observe = Callable[[int, float, int, int], None]
+"""Told of each batch: its size, its seconds, how many were answered, how many refused because it was too large."""
+
+
+class BatchCallHandler:
+    """Make the calls of a batch as one, until each is answered, rejected, given up, or a halt is requested.
+
+    What `LlmCallHandler` promises holds here for each record: its answer is put into the cache before the permit is
+    given back, and parsed after.
+
+    Args:
+        endpoint: makes attempts.
+        policy: how often.
+        cache: keeps answers; `None` to keep none.
+        landing: ends flights.
+        outcomes: to the sink.
+        halt: ends retries; gets the errors that end the run.
+        meter: gets the figures.
+        run_id: the run that may use an incomplete answer again.
+        random: spreads retries.
+        clock: seconds of the event loop.
+        observe: learns how batches fare.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint[Batch, Answers],
+        policy: RetryPolicy,
+        cache: CacheManager[Answer] | None,
+        landing: Landing,
+        outcomes: Outbox[Outcome],
+        halt: Halt,
+        meter: Meter,
+        run_id: str,
+        random: random.Random,
+        clock: Clock,
+        observe: Observe,
+    ) -> None:
+        self._endpoint = endpoint
+        self._policy = policy
+        self._cache = cache
+        self._landing = landing
+        self._outcomes = outcomes
+        self._halt = halt
+        self._meter = meter
+        self._run_id = run_id
+        self._random = random
+        self._clock = clock
+        self._observe = observe
+
+    async def handle(self, batch: Sequence[Call], permit: Permit) -> None:
+        """Make the calls of a batch; parts of it, where it falls apart, one after another."""
+        parts = parts_of(batch, self._policy)
+        while parts and not self._halt.requested:  # what is left undone, the next run takes up
+            await permit.reacquire()
+            parts += reversed(await self._make(parts.pop(), permit))
+
+    async def _make(self, part: Part, permit: Permit) -> list[Part]:
+        """Make the calls of a part as one; give its halves, where these are to be made in its place."""
+        retries = part.retries
+        while True:
+            await self._endpoint.turn(part.batch)
+            if self._halt.requested:
+                return []
+            started_at = self._clock()
+            try:
+                answers = await self._endpoint.complete(part.batch)
+            except ProviderStop as stop:
+                self._halt.request(stop)
+                return []
+            except ProviderError as error:
+                permit.release()
+                delay = retries.after(error, self._random.random())
+                if self._halt.requested:
+                    return []
+                if delay is None:
+                    halves = part.halves(error)
+                    if halves:
+                        self._meter.add("batches_split_total")
+                    else:
+                        await self._give_up(part, error)
+                    return halves
+                self._meter.add("retries_total")
+                await self._halt.sleep(delay)
+                await permit.reacquire()
+            else:
+                retries.succeeded()
+                self._learn(part, self._clock() - started_at)
+                await self._keep(part, answers)
+                permit.release()
+                await self._deliver(part, answers)
+                return []
+
+    def _learn(self, part: Part, seconds: float) -> None:
+        size, rejection = len(part.calls), part.half_of
+        self._observe(size, seconds, size, 0)
+        if rejection is not None and rejection.half_answered():
+            self._observe(rejection.size, seconds, 0, rejection.size)
+
+    async def _keep(self, part: Part, answers: Answers) -> None:
+        if self._cache is not None:
+            answered = zip(part.calls, answers.completions, strict=True)
+            await self._cache.set_many(
+                {call.flight.key: Answer(given, None if given.complete else self._run_id) for call, given in answered}
+            )
+
+    async def _deliver(self, part: Part, answers: Answers) -> None:
+        outcomes: list[Outcome] = []
+        for call, completion in zip(part.calls, answers.completions, strict=True):
+            outcomes += self._landing.answered(call, completion, "model", part.retries.sent)
+        await self._outcomes.send(outcomes)
+
+    async def _give_up(self, part: Part, error: ProviderError) -> None:
+        reason = RecordError(error.kind, error.message, error.status)
+        outcomes: list[Outcome] = []
+        for call in part.calls:
+            outcomes += self._landing.failed(call, reason, part.retries.sent)
+        await self._outcomes.send(outcomes)
