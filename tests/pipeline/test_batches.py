@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -212,13 +212,63 @@ def test_a_record_at_which_the_endpoint_fails_takes_no_others_with_it() -> None:
     assert failed.attempts == 3 + 4
 
 
-def test_batches_fill_where_there_is_a_backlog() -> None:
+@pytest.mark.parametrize("size", [1, 100, 500])
+def test_batches_fill_where_there_is_a_backlog(size: int) -> None:
     """With more records than can be asked at once, requests carry as many as they may, to the last."""
+    model, count = Embedder(), 40 * size
+    job = config(8, initial_size=size, max_size=500, adaptive_sizing=False)
+    run(model, [{"text": f"t{number}"} for number in range(count)], job)
+    assert model.sizes == [size] * 40
+
+
+def test_an_idle_permit_waits_for_company() -> None:
+    """Texts that come one a millisecond share requests, though there is leave to send each alone."""
+
+    async def steadily() -> Any:
+        for number in range(200):
+            yield {"text": f"t{number}"}
+            await anyio.sleep(0.001)
+
+    async def main() -> None:
+        async with DataProcessingPipeline(config(8), completer=model) as pipeline:
+            async for _ in pipeline.stream(steadily()):
+                pass
+
     model = Embedder()
-    size, count = 100, 5000
-    run(model, [{"text": f"t{number}"} for number in range(count)], config(8, initial_size=size, adaptive_sizing=False))
-    assert sum(model.sizes) == count
-    assert len(model.sizes) == count // size
+    run_virtual(main())
+    assert sum(model.sizes) == 200
+    assert len(model.sizes) <= 40
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_permit_is_held_until_its_answers_are_kept(concurrency: int) -> None:
+    """Requests under way and answers on their way to the cache are never more than permits; each batch is one write."""
+    present = peak = writes = 0
+
+    class Slow(MemoryBackend):
+        async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
+            nonlocal present, peak, writes
+            present += 1
+            writes += 1
+            peak = max(peak, present + model.in_flight)
+            await anyio.sleep(3)
+            await super().put_many(items, ttl=ttl)
+            present -= 1
+
+    class Watched(Embedder):
+        in_flight = 0
+
+        async def complete_many(self, requests: Sequence[Request]) -> list[Completion]:
+            self.in_flight += 1
+            try:
+                return await super().complete_many(requests)
+            finally:
+                self.in_flight -= 1
+
+    model = Watched(seconds=lambda _: 1.0)
+    job = config(concurrency, initial_size=10, adaptive_sizing=False)
+    run(model, [{"text": f"t{number}"} for number in range(100)], job, cache=Slow(10**9))
+    assert (peak, writes) == (concurrency, 10)
 
 
 def test_texts_that_trickle_do_not_wait_for_others() -> None:
@@ -312,14 +362,18 @@ def test_a_stop_leaves_the_rest_undone() -> None:
     assert (len(sink.completed), len(sink.failed)) == (20, 0)
 
 
-def test_a_drain_ends_within_the_batch() -> None:
-    """Once the end is asked for, a batch that falls apart is not pursued, and its records are left to the next run."""
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("kind", [None, *TRANSIENT])
+def test_a_drain_ends_within_the_batch(count: int, kind: type[ProviderError] | None) -> None:
+    """Once the end is asked for, a batch that fails is not pursued, and its records are left to the next run."""
     sink = MemorySink()
-    model = Embedder(seconds=lambda _: 10.0)
-    rows = [{"text": "bad"}, *({"text": f"t{number}"} for number in range(7))]
+    model = Embedder(seconds=lambda _: 10.0, fault=lambda _: kind)
+    rows = [{"text": "bad"}, *({"text": f"t{number}"} for number in range(count - 1))]
 
     async def main() -> Any:
-        pipeline = DataProcessingPipeline(config(1), source=MemorySource(rows), sink=sink, completer=model)
+        pipeline = DataProcessingPipeline(
+            config(1, max_attempts=1), source=MemorySource(rows), sink=sink, completer=model
+        )
         async with asyncio.TaskGroup() as group:
             work = group.create_task(pipeline.run())
             await anyio.sleep(5)
@@ -327,7 +381,7 @@ def test_a_drain_ends_within_the_batch() -> None:
         return work.result()
 
     report = run_virtual(main())
-    assert (report.ending, report.unfinished, sink.outcomes, model.attempts) == ("drained", 8, [], 1)
+    assert (report.ending, report.unfinished, sink.outcomes, model.attempts) == ("drained", count, [], 1)
 
 
 def call(number: int, *, chat: bool = False, **terms: Any) -> Call:
