@@ -50,6 +50,11 @@ class Profile(Struct, frozen=True, kw_only=True):
         output_mu: of the natural logarithm of an answer's length before `max_tokens` cuts it.
         output_sigma: its standard deviation; 0 makes all answers equally long.
         fault_ratio: the share of requests that meet each fault; those left out never happen.
+        max_inputs: the most texts of a request for embeddings or completions; `None` for no limit. More are answered
+            413.
+        max_input_tokens: the most tokens of one such text; `None` for no limit. A longer one is answered 400.
+        embedding_dimensions: numbers in an embedding, unless the request says how many. An embedding takes the time of
+            one decode step.
 
     Raises:
         ConfigError: a number is out of its range, or the ratios add up to more than 1.
@@ -75,6 +80,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     output_mu: float = 4.86
     output_sigma: float = 0.93
     fault_ratio: dict[Fault, float] = {}
+    max_inputs: int | None = None
+    max_input_tokens: int | None = None
+    embedding_dimensions: int = 256
 
     def __post_init__(self) -> None:
         for field in _AT_LEAST_ZERO:
@@ -82,7 +90,7 @@ class Profile(Struct, frozen=True, kw_only=True):
         _require("max_running", self.max_running, at_least=1)
         for field in ("max_queued", "neighbours"):
             _require(field, getattr(self, field), at_least=0)
-        for field in ("kv_tokens", "max_concurrent"):
+        for field in ("kv_tokens", "max_concurrent", "max_inputs", "max_input_tokens", "embedding_dimensions"):
             _require(field, getattr(self, field), at_least=1)
         for field in ("requests_per_minute", "tokens_per_minute", "burst_seconds"):
             _require(field, getattr(self, field), above=0.0)
@@ -196,6 +204,14 @@ PROFILES: dict[str, Profile] = {
                 "truncate_body": 0.01,
                 "reset_after_work": 0.005,
             },
+        ),
+        # Embeddings: 20 ms a request and 0.2 ms a text; the limits are OpenAI's.
+        Profile(
+            name="embeddings",
+            ttft_seconds=0.020,
+            step_seconds_floor=0.0002,
+            max_inputs=2048,
+            max_input_tokens=8192,
         ),
         # Invented, to be watched: about 250 answers a second with 64 requests in flight, so 4000 take 16 s.
         Profile(

@@ -54,11 +54,7 @@ def read_question(body: Any) -> Question:
     Raises:
         MalformedRequest: a field that the answer needs is missing or of a wrong type.
     """
-    if not isinstance(body, Mapping):
-        raise MalformedRequest(f"the body must be a JSON object, got {type(body).__name__}")
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise MalformedRequest(f"model must be a non-empty string, got {model!r}")
+    model = model_in(body)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise MalformedRequest(f"messages must be a non-empty list, got {type(messages).__name__}")
@@ -74,9 +70,39 @@ def read_question(body: Any) -> Question:
         model=model,
         prompt=prompt,
         prompt_tokens=max(1, math.ceil(characters / CHARACTERS_PER_TOKEN)),
-        max_tokens=_max_tokens(body),
+        max_tokens=most_tokens_in(body),
         fingerprint=hashlib.blake2b(_canonical.encode(body), digest_size=16).hexdigest(),
     )
+
+
+def model_in(body: Any) -> str:
+    """Give the model that a decoded JSON body names.
+
+    Raises:
+        MalformedRequest: it is no object, or names none.
+    """
+    if not isinstance(body, Mapping):
+        raise MalformedRequest(f"the body must be a JSON object, got {type(body).__name__}")
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise MalformedRequest(f"model must be a non-empty string, got {model!r}")
+    return model
+
+
+def most_tokens_in(body: Mapping[str, Any]) -> int | None:
+    """Give the most tokens that an answer may have, where the body says so.
+
+    Raises:
+        MalformedRequest: it is no whole number above 0.
+    """
+    for field in ("max_completion_tokens", "max_tokens"):
+        limit = body.get(field)
+        if limit is None:
+            continue
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise MalformedRequest(f"{field} must be a whole number >= 1, got {limit!r}")
+        return limit
+    return None
 
 
 def draw_output_tokens(profile: Profile, seed: int, fingerprint: str) -> int:
@@ -108,14 +134,3 @@ def _text_of(content: Any, index: int) -> str:
     if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
         return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
     raise MalformedRequest(f"messages[{index}].content must be text or a list of parts")
-
-
-def _max_tokens(body: Mapping[str, Any]) -> int | None:
-    for field in ("max_completion_tokens", "max_tokens"):
-        limit = body.get(field)
-        if limit is None:
-            continue
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise MalformedRequest(f"{field} must be a whole number >= 1, got {limit!r}")
-        return limit
-    return None

@@ -1,4 +1,4 @@
-"""The simulated endpoint over HTTP: OpenAI's chat completions, with faults on a real socket."""
+"""The simulated endpoint over HTTP: OpenAI's completions and embeddings, with faults on a real socket."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ import msgspec
 from aiohttp import web
 
 from streamproc.simulation import wire
-from streamproc.simulation.engine import Answer, Declined, Engine, Spoiled
+from streamproc.simulation.engine import Answer, Declined, Engine, Spoiled, TextAnswers
 from streamproc.simulation.profiles import Profile
 from streamproc.simulation.question import MalformedRequest
 from streamproc.simulation.tally import Figures, Ledger
+from streamproc.simulation.texts import TextKind
 
 _JSON = {"Content-Type": "application/json"}
 _HTML = {"Content-Type": "text/html"}
-_METHODS = {"/v1/chat/completions": "POST", "/v1/models": "GET", "/simulation": "GET"}
+_METHODS = {
+    "/v1/chat/completions": "POST",
+    "/v1/completions": "POST",
+    "/v1/embeddings": "POST",
+    "/v1/models": "GET",
+    "/simulation": "GET",
+}
+_TEXT_KINDS: dict[str, TextKind] = {"/v1/completions": "completions", "/v1/embeddings": "embeddings"}
 _NO_LINGER = struct.pack("ii", 1, 0)
 _SHUTDOWN_SECONDS = 0.01  # aiohttp takes 0 for "without limit"
 
@@ -28,8 +36,9 @@ _SHUTDOWN_SECONDS = 0.01  # aiohttp takes 0 for "without limit"
 class SimulatedServer:
     """Serve one simulated endpoint while the `async with` block runs; enter it once.
 
-    `POST /v1/chat/completions` and `GET /v1/models` are OpenAI's; `GET /simulation` gives the `Figures` as
-    JSON and needs no key. Leaving the block closes every connection at once, answered or not.
+    `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `GET /v1/models` are OpenAI's;
+    `GET /simulation` gives the `Figures` as JSON and needs no key. Leaving the block closes every connection at
+    once, answered or not.
 
     Args:
         profile: how the endpoint behaves.
@@ -113,7 +122,7 @@ class SimulatedServer:
     async def _complete(self, request: web.BaseRequest) -> web.StreamResponse:
         payload = await request.content.read()  # not request.read(), which refuses more than 1 MiB
         try:
-            answer = await self._engine.answer(msgspec.json.decode(payload))
+            answer = await self._answer(request.path, msgspec.json.decode(payload))
         except msgspec.DecodeError as error:
             return self._error(400, f"the body must be JSON: {error}", "invalid_json")
         except MalformedRequest as error:
@@ -123,8 +132,11 @@ class SimulatedServer:
             return self._error(error.reply.status, str(error), error.reply.code, hint, counted=True)
         except Spoiled as spoiled:
             return await self._spoil(request, spoiled)
-        body = wire.encode_completion(answer, int(time.time()))
-        return web.Response(body=body, headers=_JSON | self._budget_headers())
+        return web.Response(body=_encode(answer), headers=_JSON | self._budget_headers())
+
+    async def _answer(self, path: str, body: object) -> Answer | TextAnswers:
+        kind = _TEXT_KINDS.get(path)
+        return await (self._engine.answer(body) if kind is None else self._engine.answer_texts(body, kind))
 
     async def _spoil(self, request: web.BaseRequest, spoiled: Spoiled) -> web.StreamResponse:
         if spoiled.fault == "hang":
@@ -135,8 +147,8 @@ class SimulatedServer:
             return await self._send_half(request, spoiled.answer)
         return self._reset(request)
 
-    async def _send_half(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        body = wire.encode_completion(answer, int(time.time()))
+    async def _send_half(self, request: web.BaseRequest, answer: Answer | TextAnswers) -> web.StreamResponse:
+        body = _encode(answer)
         response = web.StreamResponse(headers=_JSON | {"Content-Length": str(len(body))})
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
@@ -169,3 +181,8 @@ class SimulatedServer:
 
     def _budget_headers(self) -> dict[str, str]:
         return wire.budget_headers(self._engine.budget(), anyio.current_time())
+
+
+def _encode(answer: Answer | TextAnswers) -> bytes:
+    now = int(time.time())
+    return wire.encode_completion(answer, now) if isinstance(answer, Answer) else wire.encode_texts(answer, now)

@@ -1,17 +1,19 @@
-"""The shapes of OpenAI's chat completions over HTTP, as bytes and headers. Knows no socket.
+"""The shapes of OpenAI's endpoints over HTTP, as bytes and headers. Knows no socket.
 
-Shapes: OpenAI's API reference, "Create chat completion", "Error codes" and "Rate limits" (the x-ratelimit
-headers).
+Shapes: OpenAI's API reference, "Create chat completion", "Create completion", "Create embeddings", "Error codes"
+and "Rate limits" (the x-ratelimit headers).
 """
 
 from __future__ import annotations
 
+import base64
 import math
+import struct
 from typing import Any
 
 import msgspec
 
-from streamproc.simulation.engine import Answer
+from streamproc.simulation.engine import Answer, TextAnswers
 from streamproc.simulation.rates import Budget
 
 encode_json = msgspec.json.Encoder().encode
@@ -24,6 +26,7 @@ _ERROR_TYPE = {
     401: "invalid_request_error",
     404: "invalid_request_error",
     405: "invalid_request_error",
+    413: "invalid_request_error",
     429: "rate_limit_error",
 }
 
@@ -50,6 +53,43 @@ def encode_completion(answer: Answer, created: int) -> bytes:
             },
         }
     )
+
+
+def encode_texts(answers: TextAnswers, created: int) -> bytes:
+    """Give the body of a success about texts; `created` is in seconds since 1970."""
+    question = answers.question
+    usage = {
+        "prompt_tokens": answers.prompt_tokens,
+        "total_tokens": answers.prompt_tokens + answers.completion_tokens,
+    }
+    if question.kind == "embeddings":
+        data = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": _packed(answer.embedding or []) if question.packed else answer.embedding,
+            }
+            for index, answer in enumerate(answers.answers)
+        ]
+        return encode_json({"object": "list", "data": data, "model": question.model, "usage": usage})
+    choices = [
+        {"index": index, "text": answer.text, "logprobs": None, "finish_reason": answer.finish_reason}
+        for index, answer in enumerate(answers.answers)
+    ]
+    return encode_json(
+        {
+            "id": f"cmpl-{question.questions[0].fingerprint}",
+            "object": "text_completion",
+            "created": created,
+            "model": question.model,
+            "choices": choices,
+            "usage": {**usage, "completion_tokens": answers.completion_tokens},
+        }
+    )
+
+
+def _packed(numbers: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
 
 
 def encode_error(status: int, message: str, code: str) -> bytes:

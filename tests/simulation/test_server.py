@@ -76,7 +76,7 @@ def test_a_success_has_openais_shape():
         ("POST", "/v1/chat/completions", b'{"messages": [{"role": "user"}]}', 400, "invalid_request"),
         ("POST", "/v1/chat/completions", b'{"model": "m"}', 400, "invalid_request"),
         ("GET", "/v1/chat/completions", None, 405, "method_not_allowed"),
-        ("POST", "/v1/completions", b"{}", 404, "not_found"),
+        ("POST", "/v1/responses", b"{}", 404, "not_found"),
     ],
 )
 def test_what_it_cannot_read_gets_openais_error(method, path, body, status, code):
