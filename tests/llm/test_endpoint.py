@@ -22,8 +22,9 @@ from streamproc.errors import (
 )
 from streamproc.flow.halt import Drain, Halt
 from streamproc.flow.meter import Meter
+from streamproc.llm.batches import Answers, Batch
 from streamproc.llm.deadlines import Deadlines
-from streamproc.llm.endpoint import Endpoint
+from streamproc.llm.endpoint import Endpoint, estimated_tokens
 from streamproc.llm.health import Health
 from streamproc.simulation.virtual_time import run_virtual
 
@@ -279,3 +280,33 @@ def test_a_wait_beyond_every_measure_stops_the_run() -> None:
     """A provider that asks to wait for thirty years is not waited for."""
     assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=1e9), 0), ProviderStop)
     assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=3600), 0), RateLimited)
+
+
+def test_a_batch_is_one_request_and_all_of_its_tokens() -> None:
+    """Pacing counts a batch as one request; of tokens it takes what its texts take together."""
+    texts = [Request(deployment="d", model="m", kind="embeddings", text="x" * 400) for _ in range(6)]
+    batch = Batch(tuple(texts))
+    assert [estimated_tokens(text) for text in texts] == [100] * 6
+    assert estimated_tokens(batch) == 600
+    longer = Request(deployment="d", model="m", kind="completions", text="x" * 40, parameters={"max_tokens": 10})
+    assert estimated_tokens(longer) == 20
+
+    class Embeds:
+        async def complete(self, batch: Batch) -> Answers:
+            return Answers([GOOD for _ in batch.requests])
+
+    async def main(**limits: float) -> float:
+        health = Health(300, 3600, anyio.current_time)
+        meter = Meter(anyio.current_time)
+        asked: Endpoint[Batch, Answers] = Endpoint(
+            Embeds(), health, meter, Halt(), anyio.current_time, timeout_seconds=100, **limits
+        )
+        for _ in range(61):
+            await asked.turn(batch)
+            answers = await asked.complete(batch)
+        assert answers.usage == Usage(60, 30)
+        assert meter.snapshot().counter("prompt_tokens_total") == 61 * 60
+        return anyio.current_time()
+
+    assert run_virtual(main(requests_per_minute=60)) == pytest.approx(60)
+    assert run_virtual(main(tokens_per_minute=90 * 60)) >= 59
