@@ -149,15 +149,6 @@ def test_what_is_no_plain_data_has_no_key(odd: Any) -> None:
         request.fingerprint()
 
 
-def test_a_key_of_a_conversation_stays_what_it_was() -> None:
-    """Answers that were paid for are found again: the key of a chat request is the one of earlier versions."""
-    request = Request(
-        deployment="d", model="m", messages=(Message("user", "q"),), parameters={"temperature": 0, "user": "u"}
-    )
-    assert request.fingerprint() == "91b18f70772326076c661de518056048f8ced89c48c5b4c4abfe7dc1e5591105"
-    assert request.fingerprint("s") == "9bd92eb2c91136791b2bfe3ac9bb179be101d7859a4bfdb4ab172c0214a6a7cd"
-
-
 @given(requests, requests)
 def test_terms_are_all_but_what_is_asked_about(one: Request, other: Request) -> None:
     """Two requests may share a batch if and only if kind, endpoint, model and parameters are the same, with types."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from streamproc._log import log
 from streamproc.cache.manager import CacheManager
 from streamproc.control.retries import RetryPolicy
-from streamproc.errors import ProviderError, ProviderStop
+from streamproc.errors import NotStorable, ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
@@ -15,7 +16,7 @@ from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
 from streamproc.llm.batches import Answers, Batch
 from streamproc.llm.endpoint import Endpoint
-from streamproc.pipeline.landing import Answer, Landing
+from streamproc.pipeline.landing import Answer, Landing, key_of
 from streamproc.pipeline.splitting import Part, parts_of
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome, RecordError
@@ -120,11 +121,20 @@ class BatchCallHandler:
             self._observe(rejection.size, seconds, 0, rejection.size)
 
     async def _keep(self, part: Part, answers: Answers) -> None:
-        if self._cache is not None:
-            answered = zip(part.calls, answers.completions, strict=True)
-            await self._cache.set_many(
-                {call.flight.key: Answer(given, None if given.complete else self._run_id) for call, given in answered}
-            )
+        if self._cache is None:
+            return
+        kept: dict[str, Answer] = {}
+        for call, completion in zip(part.calls, answers.completions, strict=True):
+            run = None if completion.complete else self._run_id
+            kept[key_of(call.flight.key, run)] = Answer(completion, run)
+        try:
+            await self._cache.set_many(kept)
+        except NotStorable:  # a completer of the user's own may give anything; the others' answers are kept
+            for key, answer in kept.items():
+                try:
+                    await self._cache.set(key, answer)
+                except NotStorable as error:
+                    log.warning("answer.not_cached", reason=str(error))
 
     async def _deliver(self, part: Part, answers: Answers) -> None:
         outcomes: list[Outcome] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -347,6 +348,28 @@ def test_after_a_crash_what_was_kept_is_not_paid_again(moment: int) -> None:
     assert sum(model.billed.values()) - 60 <= 2 * 20
     if moment == 1:  # just after the first batch was kept
         assert all(model.billed[f"t{number}"] == 1 for number in range(10))
+
+
+def test_only_whole_and_storable_answers_serve_others() -> None:
+    """Of a batch, what cannot be stored is delivered all the same, what is empty belongs to its run, and the others are
+    found again: a second run asks for those two only."""
+
+    class Odd(Embedder):
+        async def complete_many(self, requests: Sequence[Request]) -> list[Completion]:
+            odd = {"t3": {"embedding": None, "text": "half \ud800"}, "t5": {"embedding": ()}}
+            return [
+                msgspec.structs.replace(answer, **odd.get(request.text or "", {}))
+                for request, answer in zip(requests, await super().complete_many(requests), strict=True)
+            ]
+
+    store, model = MemoryBackend(10**9), Odd()
+    texts = [{"text": f"t{number}"} for number in range(10)]
+    for times in (1, 2):
+        sink = run(model, texts, config(1), cache=store)
+        assert len(sink.completed) == 9
+        (failed,) = sink.failed
+        assert (failed.error.type, failed.envelope.position) == ("unusable_answer", 5)
+        assert model.billed == {f"t{number}": times if number in {3, 5} else 1 for number in range(10)}
 
 
 def test_a_stop_leaves_the_rest_undone() -> None:
