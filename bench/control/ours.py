@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from streamproc.control.admission import Admission
 from streamproc.control.attempts import Attempt
 from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
@@ -24,7 +22,6 @@ class Streamproc:
     def __init__(self, maximum: int) -> None:
         self.optimizer = ConcurrencyOptimizer(min(FIRST_LIMIT, maximum), 1, maximum)
         self.admission = Admission(self.optimizer, Pace())
-        self._random = random.Random(0)
         self._sent: dict[float, list[int]] = {}
         self._tokens = TYPICAL_TOKENS
 
@@ -45,7 +42,7 @@ class Streamproc:
         tokens = sent.pop(0)
         if not sent:
             del self._sent[attempt.started_at]
-        self.admission.finished(attempt, tokens, spread=self._random.random())
+        self.admission.finished(attempt, tokens)
 
     def tick(self, now: float) -> None:
         self.admission.tick(now)

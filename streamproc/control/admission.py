@@ -13,8 +13,6 @@ RECHECK_SECONDS = 0.1
 RAMP_SHARE = 0.2
 LONGEST_RAMP_SECONDS = 1.0
 """A higher limit is filled over a fifth of the time that a request takes, at most a second."""
-LONGEST_HOLD_SECONDS = 30.0
-"""The longest that everybody waits because one request was told to; that one waits for as long as it was told."""
 
 
 class Limit(Protocol):
@@ -106,20 +104,18 @@ class Admission:
         self._outage.sent(now)
         self.concurrency.started(now, self.in_flight)
 
-    def finished(self, attempt: Attempt, tokens: int, *, spread: float = 0.0) -> None:
+    def finished(self, attempt: Attempt, tokens: int) -> None:
         """Enter what became of a request.
 
         Args:
             attempt: what became of it.
             tokens: what was reserved for it.
-            spread: a random number in [0, 1): makes a pause up to a tenth longer, so that not all of an account's
-                programs return together.
         """
         self.in_flight -= 1
         now = attempt.ended_at
         if attempt.ending == "rate_limited" and attempt.retry_after is not None:
             self.pace.refused(tokens, attempt.started_at, now)
-            self.pace.hold(now + min(attempt.retry_after, LONGEST_HOLD_SECONDS) * (1 + 0.1 * spread))
+            self.pace.hold(now + attempt.retry_after)
         elif attempt.ending in ("overloaded", "rate_limited"):
             if (pause := self._outage.refused(attempt.started_at, self.in_flight, now)) > 0:
                 self.pace.hold(now + pause)

@@ -7,6 +7,7 @@ from msgspec import Struct
 from streamproc.completions import Completion, Request, Usage
 from streamproc.errors import BadAnswer, RejectedBatch, RejectedRequest
 from streamproc.llm.completer import BatchCompleter
+from streamproc.llm.rate_limits import RateLimits
 
 
 class Batch(Struct, frozen=True):
@@ -36,6 +37,11 @@ class Batches:
 
     def __init__(self, completer: BatchCompleter) -> None:
         self._completer = completer
+
+    @property
+    def limits(self) -> RateLimits | None:
+        """The account's limits, where the completer knows them."""
+        return getattr(self._completer, "limits", None)
 
     async def complete(self, batch: Batch) -> Answers:
         """Ask once.

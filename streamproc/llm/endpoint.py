@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from streamproc._log import log
 from streamproc.completions import Request, Usage
-from streamproc.control.pacing import TokenBucket
-from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited
+from streamproc.control.admission import Admission
+from streamproc.control.attempts import Attempt, Ending
+from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited, Unavailable
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
 from streamproc.llm.batches import Batch
 from streamproc.llm.deadlines import Deadlines
 from streamproc.llm.health import PROBE_SECONDS, Health
+from streamproc.llm.rate_limits import RateLimits
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 """The pauses while no connection can be made: doubling from the first to the longest."""
-BURST_SECONDS = 1.0
-"""How much of a configured rate may be used at once."""
+OVERLOADED = frozenset({502, 503, 504, 529})
+"""What endpoints answer, or the gateways before them, that have too much to do."""
+NOBODY_ANSWERED = frozenset({"deadline", "connect_timeout"})
 
 
 class _Paid(Protocol):
@@ -40,8 +44,17 @@ class Asked(Protocol[Q_contra, A_co]):
         """Ask once, see `Completer`."""
 
 
+@runtime_checkable
+class TellsLimits(Protocol):
+    """A completer whose endpoint says what the account may use."""
+
+    @property
+    def limits(self) -> RateLimits | None:
+        """The account's limits as told last; `None` where nothing was told."""
+
+
 class Endpoint(Generic[Q, A]):
-    """Send requests, or batches of them, no faster than allowed, and say what errors amount to.
+    """Send requests, or batches of them, as the admission allows, tell it what came of them, and judge errors.
 
     A provider that asks for a pause gets one from everybody: the whole endpoint waits, not the one call.
 
@@ -51,9 +64,9 @@ class Endpoint(Generic[Q, A]):
         meter: gets the figures.
         halt: cuts waits short.
         clock: seconds of the event loop.
+        admission: says how many, how fast and when.
+        resize: told how many calls may be in the air, whenever that changes.
         timeout_seconds: for one attempt, from its first byte to its last, stalls of this process not counted.
-        requests_per_minute: most requests; `None` for no limit.
-        tokens_per_minute: most text tokens; `None` for no limit.
     """
 
     def __init__(
@@ -63,46 +76,48 @@ class Endpoint(Generic[Q, A]):
         meter: Meter,
         halt: Halt,
         clock: Clock,
+        admission: Admission,
+        resize: Callable[[int], None],
         *,
         timeout_seconds: float,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
     ) -> None:
         self._completer = completer
         self._health = health
         self._meter = meter
         self._halt = halt
         self._clock = clock
-        self._requests = _bucket(requests_per_minute)
-        self._tokens = _bucket(tokens_per_minute)
+        self.admission = admission
+        self._resize = resize
+        self._limit = admission.limit
+        self._teller = completer if isinstance(completer, TellsLimits) else None
+        self._told: RateLimits | None = None
         self._deadlines = Deadlines(timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._resume_at = 0.0
         self._unreached = 0
 
     async def turn(self, request: Q) -> None:
         """Wait until this request may be sent, or a halt is requested."""
-        if self._requests or self._tokens:
-            now = self._clock()
-            wait = self._requests.reserve(1, now) if self._requests else 0.0
-            if self._tokens:
-                wait = max(wait, self._tokens.reserve(estimated_tokens(request), now))
-            if wait:
-                await self._halt.sleep(wait)
-        while self._resume_at and not self._halt.requested and (pause := self._resume_at - self._clock()) > 0:
-            await self._halt.sleep(pause)
+        admission = self.admission
+        turn = admission.turn(estimated_tokens(request))
+        while not self._halt.requested and (wait := admission.wait(turn, self._clock())) > 0:
+            await self._halt.sleep(wait)
 
     async def complete(self, request: Q) -> A:
-        """Ask once.
+        """Ask once; right after `turn`, without waiting for anything between.
 
         Raises:
             ProviderError: what it amounts to for the record or the run.
         """
-        started_at = self._clock()
+        started_at, tokens = self._clock(), estimated_tokens(request)
         self._meter.add("model_calls_total")
+        self.admission.started(tokens, started_at)
+        ending: Ending = "failed"
+        retry_after: float | None = None
+        usage = Usage()
         try:
             completion = await self._attempt(request)
         except ProviderError as error:
+            ending, retry_after = _ending(error), error.retry_after
             judged = self._health.judge(error, started_at)
             self._meter.add(f"model_errors_{error.kind}_total")
             self._pause_for(judged)
@@ -111,16 +126,29 @@ class Endpoint(Generic[Q, A]):
             if judged is error:
                 raise
             raise judged from error
+        else:
+            ending, usage = "answered", completion.usage
         finally:
-            self._meter.observe("model_call_seconds", self._clock() - started_at)
+            now = self._clock()
+            self._meter.observe("model_call_seconds", now - started_at)
+            self.admission.finished(
+                Attempt(started_at, now, ending, usage.prompt_tokens, usage.completion_tokens, retry_after), tokens
+            )
+            self.settle()
         self._health.succeeded()
         self._got_through()
-        usage = completion.usage
         self._meter.add("prompt_tokens_total", usage.prompt_tokens)
         self._meter.add("completion_tokens_total", usage.completion_tokens)
-        if self._tokens:
-            self._tokens.give_back(estimated_tokens(request) - usage.prompt_tokens - usage.completion_tokens)
         return completion
+
+    def settle(self) -> None:
+        """Have as many permits as the admission allows by now, and a pace as the endpoint tells."""
+        if (limit := self.admission.limit) != self._limit:
+            self._limit = limit
+            self._resize(limit)
+        if self._teller is not None and (told := self._teller.limits) is not self._told and told is not None:
+            self._told = told
+            self.admission.pace.told(told.requests_per_minute, told.tokens_per_minute)
 
     async def _attempt(self, request: Q) -> A:
         scope = self._deadlines.start()
@@ -137,17 +165,14 @@ class Endpoint(Generic[Q, A]):
 
     def _pause_for(self, error: ProviderError) -> None:
         """Have everybody wait where one attempt has shown that nobody can get through."""
-        now, pause = self._clock(), 0.0
-        if isinstance(error, RateLimited):
-            pause = error.retry_after or 0.0
-        elif error.status == 401:
-            pause = PROBE_SECONDS
-        elif isinstance(error, NotSent) and now >= self._resume_at:  # those who failed together count once
+        now, pace = self._clock(), self.admission.pace
+        if error.status == 401:
+            pace.hold(now + PROBE_SECONDS)
+        elif isinstance(error, NotSent) and not pace.pause(now):  # those who failed together count once
             if not self._unreached:
                 log.warning("endpoint.unreachable", reason=error.message)
-            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._unreached)
+            pace.hold(now + min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._unreached))
             self._unreached = min(self._unreached + 1, 10)
-        self._resume_at = max(self._resume_at, now + pause)
 
     def _got_through(self) -> None:
         if self._unreached:
@@ -168,8 +193,10 @@ def estimated_tokens(request: Request | Batch) -> int:
     return characters // 4 + (allowed if isinstance(allowed, int) else 256)
 
 
-def _bucket(per_minute: float | None) -> TokenBucket | None:
-    if per_minute is None:
-        return None
-    rate = per_minute / 60
-    return TokenBucket(rate, max(1.0, rate * BURST_SECONDS))
+def _ending(error: ProviderError) -> Ending:
+    """Say what a failed attempt tells about the endpoint's load."""
+    if isinstance(error, RateLimited):
+        return "rate_limited"
+    if isinstance(error, Unavailable) and error.status in OVERLOADED:
+        return "overloaded"
+    return "overloaded" if error.code in NOBODY_ANSWERED else "failed"

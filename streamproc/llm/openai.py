@@ -1,4 +1,4 @@
-"""A client of any OpenAI-compatible endpoint, over aiohttp. The only importer of aiohttp's client.
+"""A client of any OpenAI-compatible endpoint, over aiohttp.
 
 Settings follow what was measured of aiohttp: its pool must never be the limit (waiting in it counts as the request's
 own time), redirects turn a POST into a GET or carry it to a stranger, kept-alive connections must be dropped before the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,6 +25,7 @@ from streamproc.llm.answers import completion_from
 from streamproc.llm.batch_answers import continuations_from, embeddings_from
 from streamproc.llm.config import check_base_url
 from streamproc.llm.errors import error_for
+from streamproc.llm.rate_limits import RateLimits, told_limits
 from streamproc.llm.secret import SecretStr
 
 LARGE_BODY_BYTES = 1 << 20
@@ -74,6 +75,8 @@ class OpenAICompleter:
         except OSError as error:
             raise ConfigError(f"llm.ca_file: cannot read {ca_file!r}: {error.strerror or error}") from error
         self._session: aiohttp.ClientSession | None = None
+        self._stated: tuple[str | None, str | None] = (None, None)
+        self._limits: RateLimits | None = None
 
     async def __aenter__(self) -> Self:
         headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
@@ -123,6 +126,18 @@ class OpenAICompleter:
         read = embeddings_from if first.kind == "embeddings" else continuations_from
         return self._read(answer, lambda body: read(body, texts))
 
+    @property
+    def limits(self) -> RateLimits | None:
+        """The account's rate limits, as the endpoint told them last; `None` where it told none."""
+        return self._limits
+
+    def _listen(self, headers: Mapping[str, str]) -> None:
+        """Read the account's limits where they were not read before; they rarely change."""
+        stated = (headers.get("x-ratelimit-limit-requests"), headers.get("x-ratelimit-limit-tokens"))
+        if stated != self._stated:
+            self._stated = stated
+            self._limits = told_limits(_lower(headers))
+
     async def _post(self, url: str, body: bytes, most_bytes: int) -> bytes:
         assert self._session is not None, "use it as an async context manager"
         try:
@@ -130,6 +145,7 @@ class OpenAICompleter:
             async with self._session.post(url, data=data, allow_redirects=False) as response:
                 answer = await _read(response, most_bytes)
                 status, headers = response.status, response.headers
+                self._listen(headers)
         except aiohttp.ClientError as error:
             mapped = _map(error)
         except UnicodeError:  # of the host's name
@@ -139,8 +155,7 @@ class OpenAICompleter:
         else:
             if status == 200:
                 return answer
-            named = {name.lower(): value for name, value in headers.items()}
-            raise error_for(status, named, self._without_key(answer))
+            raise error_for(status, _lower(headers), self._without_key(answer))
         raise mapped
 
     def _read(self, answer: bytes, read: Callable[[bytes], T]) -> T:
@@ -166,6 +181,10 @@ async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
             raise BadAnswer(f"an answer of more than {most_bytes} bytes")
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _map(error: aiohttp.ClientError) -> ProviderError:

@@ -15,6 +15,9 @@ from streamproc.cache.config import CacheConfig
 from streamproc.cache.manager import CacheManager
 from streamproc.cache.sqlite.answers_table import APPLICATION_ID
 from streamproc.config import Config
+from streamproc.control.admission import Admission, FixedLimit, Limit
+from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
+from streamproc.control.pace import Pace
 from streamproc.llm.config import LlmConfig
 from streamproc.llm.openai import OpenAICompleter
 from streamproc.llm.secret import SecretStr
@@ -91,6 +94,16 @@ def completer(llm: LlmConfig, max_connections: int) -> OpenAICompleter:
     """Make the client that the `llm` section describes; its key comes from the environment."""
     key = SecretStr(os.environ.get(llm.api_key_env, "").strip())
     return OpenAICompleter(llm.address, key, max_connections=max_connections, ca_file=llm.ca_file)
+
+
+def admission(config: PipelineConfig) -> Admission:
+    """Make what decides how many calls the endpoint gets at once, and how fast."""
+    concurrency, llm = config.concurrency, config.llm
+    initial, most = config.fixed_concurrency, config.resources.max_concurrent
+    limit: Limit = FixedLimit(initial)
+    if concurrency.adaptive:
+        limit = ConcurrencyOptimizer(initial, min(concurrency.min, initial), most)
+    return Admission(limit, Pace(llm.requests_per_minute, llm.tokens_per_minute))
 
 
 def identity(config: PipelineConfig, task: Task[Any], source: Source, sink: Config | None) -> RunIdentity:

@@ -26,6 +26,7 @@ from streamproc.llm.completer import BatchCompleter, Completer
 from streamproc.llm.endpoint import Endpoint
 from streamproc.llm.health import Health
 from streamproc.monitoring.process import ProcessMemory
+from streamproc.pipeline.assembly import admission
 from streamproc.pipeline.batch_call import BatchCallHandler
 from streamproc.pipeline.batch_sizing import AdaptiveSize, keep_size
 from streamproc.pipeline.cache_figures import measure_cache
@@ -96,7 +97,8 @@ class Run:
         self.meter = Meter(clock)
         self.halt = Halt()
         self._ledger = Ledger(config.span, parts.checkpoint)
-        self._pool = TokenPool(config.fixed_concurrency)
+        self._admission = admission(config)
+        self._pool = TokenPool(self._admission.limit)
         asked = _asked(config, parts.completer)
         self._batched = isinstance(asked, Batches)
         self._endpoint: Endpoint[Any, Any] = Endpoint(
@@ -105,9 +107,9 @@ class Run:
             self.meter,
             self.halt,
             clock,
+            self._admission,
+            self._pool.resize,
             timeout_seconds=config.llm.timeout_seconds,
-            requests_per_minute=config.llm.requests_per_minute,
-            tokens_per_minute=config.llm.tokens_per_minute,
         )
         self._ends: list[Inbox[Any] | Outbox[Any]] = []
         self._stages = self._wire(parts)

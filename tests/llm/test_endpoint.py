@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.completions import Completion, Message, Request, Usage
+from streamproc.control.admission import Admission, FixedLimit
+from streamproc.control.pace import Pace
 from streamproc.errors import (
     Ambiguous,
     BadAnswer,
@@ -55,7 +57,10 @@ def endpoint(completer: Scripted, **options: float) -> tuple[Endpoint, Halt]:
     health = Health(options.pop("unreachable_seconds", 300), 3600, anyio.current_time)
     timeout = options.pop("timeout_seconds", 100)
     meter = Meter(anyio.current_time)
-    return Endpoint(completer, health, meter, halt, anyio.current_time, timeout_seconds=timeout, **options), halt
+    admission = Admission(FixedLimit(1000), Pace(**options))
+    return Endpoint(
+        completer, health, meter, halt, anyio.current_time, admission, lambda _: None, timeout_seconds=timeout
+    ), halt
 
 
 @pytest.mark.parametrize("seconds", [1.0, 30.0, 120.0])
@@ -299,7 +304,14 @@ def test_a_batch_is_one_request_and_all_of_its_tokens() -> None:
         health = Health(300, 3600, anyio.current_time)
         meter = Meter(anyio.current_time)
         asked: Endpoint[Batch, Answers] = Endpoint(
-            Embeds(), health, meter, Halt(), anyio.current_time, timeout_seconds=100, **limits
+            Embeds(),
+            health,
+            meter,
+            Halt(),
+            anyio.current_time,
+            Admission(FixedLimit(1000), Pace(**limits)),
+            lambda _: None,
+            timeout_seconds=100,
         )
         for _ in range(61):
             await asked.turn(batch)

@@ -114,7 +114,9 @@ def config(concurrency: int = 4, *, max_attempts: int = 6, **batches: Any) -> Pi
         ambiguous_retries=1 if max_attempts <= 6 else max_attempts,
     )
     return PipelineConfig(
-        llm=llm, concurrency=ConcurrencyConfig(initial=concurrency), batch_processing=BatchConfig(**batches)
+        llm=llm,
+        concurrency=ConcurrencyConfig(initial=concurrency, adaptive=False),
+        batch_processing=BatchConfig(**batches),
     )
 
 

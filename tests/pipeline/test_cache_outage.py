@@ -51,7 +51,7 @@ def seconds_of_a_run(cache: CacheBackend | None) -> float:
     pipeline = DataProcessingPipeline(
         PipelineConfig(
             llm=LlmConfig(model="m", prompt="{{ text }}", base_url="http://127.0.0.1:1/v1"),
-            concurrency=ConcurrencyConfig(initial=16),
+            concurrency=ConcurrencyConfig(initial=16, adaptive=False),
             batch_processing=BatchConfig(initial_size=10),
             cache=CacheConfig(enabled=cache is not None),
         ),

@@ -35,7 +35,7 @@ LLM = LlmConfig(model="m", prompt="{{ text }}", base_url="http://127.0.0.1:1/v1"
 
 
 def config(concurrency: int = 4, **options: Any) -> PipelineConfig:
-    return PipelineConfig(llm=LLM, concurrency=ConcurrencyConfig(initial=concurrency), **options)
+    return PipelineConfig(llm=LLM, concurrency=ConcurrencyConfig(initial=concurrency, adaptive=False), **options)
 
 
 def records(count: int) -> list[dict[str, Any]]:
@@ -242,7 +242,10 @@ def test_ordered_output_has_the_order_of_the_input() -> None:
                 await running.drain()
 
     settings = PipelineConfig(
-        llm=LLM, sink=settings.sink, cache=CacheConfig(backend="memory"), concurrency=ConcurrencyConfig(initial=8)
+        llm=LLM,
+        sink=settings.sink,
+        cache=CacheConfig(backend="memory"),
+        concurrency=ConcurrencyConfig(initial=8, adaptive=False),
     )
     run_virtual(main(12.0))
     assert 0 < len(sink.outcomes) < 60

@@ -42,7 +42,7 @@ def config(concurrency: int = 4, *, max_attempts: int = 6, **options: Any) -> Pi
         max_attempts=max_attempts,
         parameters={"temperature": 0},
     )
-    return PipelineConfig(llm=llm, concurrency=ConcurrencyConfig(initial=concurrency), **options)
+    return PipelineConfig(llm=llm, concurrency=ConcurrencyConfig(initial=concurrency, adaptive=False), **options)
 
 
 def records(count: int) -> list[dict[str, Any]]:
