@@ -198,7 +198,7 @@ class BatchSizeOptimizer:
         return (by_overhead, "overhead") if by_overhead <= by_seconds else (by_seconds, "seconds")
 
     def _dithered(self, ease: float) -> int:
-        part = DITHER[self._observed % len(DITHER)]
+        part = 1.0 if self._reason == "growth" else DITHER[self._observed % len(DITHER)]  # growing is variety enough
         wanted = self._target * ease * (part if ease == 1.0 else min(part, 1.0))
         if part > 1.0 and ease == 1.0:
             wanted = max(wanted, self._target + 1)  # sizes near 1 vary, too
