@@ -31,6 +31,13 @@ class Limit(Protocol):
     def recovered(self, now: float, in_flight: int) -> None:
         """Begin anew: the endpoint was down, so what it refused meanwhile says nothing."""
 
+    def restart(self, now: float, in_flight: int) -> None:
+        """Measure anew: what was measured was this machine, not the endpoint."""
+
+    @property
+    def reason(self) -> str:
+        """What set the limit, in a few words."""
+
 
 class FixedLimit:
     """Always the same number of calls.
@@ -50,6 +57,14 @@ class FixedLimit:
 
     def recovered(self, now: float, in_flight: int) -> None:
         """Change nothing."""
+
+    def restart(self, now: float, in_flight: int) -> None:
+        """Change nothing."""
+
+    @property
+    def reason(self) -> str:
+        """By whom it was set."""
+        return "fixed"
 
 
 class Admission:
@@ -133,6 +148,17 @@ class Admission:
             seconds = min(LONGEST_RAMP_SECONDS, RAMP_SHARE * attempt.seconds)
             if seconds > 0:
                 self.pace.ramp(self.concurrency.limit - before, seconds, now)
+
+    @property
+    def reason(self) -> str:
+        """What set the limit, in a few words."""
+        if self.down:
+            return "the endpoint refuses everything"
+        return "the event loop lags" if self.cap < self.concurrency.limit else self.concurrency.reason
+
+    def restart(self, now: float) -> None:
+        """Measure the endpoint anew."""
+        self.concurrency.restart(now, self.in_flight)
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second."""

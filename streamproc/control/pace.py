@@ -38,10 +38,15 @@ class Pace:
         self._lessons = 0
         self._resume_at = -math.inf
 
+    def holding(self, now: float) -> bool:
+        """Tell whether a rate is in force, or a pause."""
+        return self._learned is not None or any(self._buckets()) or self.pause(now) > 0
+
     @property
-    def idle(self) -> bool:
-        """Tell whether nothing holds requests back."""
-        return self._learned is None and not any(self._buckets())
+    def by_configuration(self) -> bool:
+        """Tell whether a configured rate is the only one in force."""
+        configured = self._configured_requests or self._configured_tokens
+        return configured is not None and self._learned is None and not (self._told_requests or self._told_tokens)
 
     def turn(self, tokens: float) -> Turn:
         """Give a turn for a request that will use so many text tokens, as far as can be told."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -87,6 +88,15 @@ class Meter:
         buckets, total = self._observed.setdefault(name, ([0] * (len(SECONDS_BOUNDS) + 1), [0.0]))
         buckets[bisect_left(SECONDS_BOUNDS, seconds)] += 1
         total[0] += seconds
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Enter how long the block takes, whatever comes of it."""
+        began_at = self._clock()
+        try:
+            yield
+        finally:
+            self.observe(name, self._clock() - began_at)
 
     def snapshot(self) -> Snapshot:
         """Read every figure at this moment."""

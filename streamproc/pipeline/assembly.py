@@ -18,6 +18,8 @@ from streamproc.config import Config
 from streamproc.control.admission import Admission, FixedLimit, Limit
 from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
 from streamproc.control.pace import Pace
+from streamproc.llm.batches import Batches
+from streamproc.llm.completer import BatchCompleter, Completer
 from streamproc.llm.config import LlmConfig
 from streamproc.llm.openai import OpenAICompleter
 from streamproc.llm.secret import SecretStr
@@ -104,6 +106,13 @@ def admission(config: PipelineConfig) -> Admission:
     if concurrency.adaptive:
         limit = ConcurrencyOptimizer(initial, min(concurrency.min, initial), most)
     return Admission(limit, Pace(llm.requests_per_minute, llm.tokens_per_minute))
+
+
+def asked(config: PipelineConfig, completer: Completer) -> Completer | Batches:
+    """Have texts asked many at a time, by a completer that can do that."""
+    if config.llm.endpoint != "chat_completions" and isinstance(completer, BatchCompleter):
+        return Batches(completer)
+    return completer
 
 
 def identity(config: PipelineConfig, task: Task[Any], source: Source, sink: Config | None) -> RunIdentity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from streamproc._log import log
 from streamproc.cache.manager import CacheManager
@@ -16,13 +16,11 @@ from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
 from streamproc.llm.batches import Answers, Batch
 from streamproc.llm.endpoint import Endpoint
+from streamproc.pipeline.batch_sizing import Observe
 from streamproc.pipeline.landing import Answer, Landing, key_of
 from streamproc.pipeline.splitting import Part, parts_of
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome, RecordError
-
-Observe = Callable[[int, float, int, int], None]
-"""Told of each batch: its size, its seconds, how many were answered, how many refused because it was too large."""
 
 
 class BatchCallHandler:

@@ -1,12 +1,13 @@
-"""How the size of the model's batches follows what they cost, or stays as it is."""
+"""How the size of batches follows what they cost, or stays as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from streamproc.control.batch_size import BatchSizeOptimizer
-from streamproc.flow.batching import Batcher
-from streamproc.pipeline.task import Call
+
+Observe = Callable[[int, float, int, int], None]
+"""Told of each batch: its size, its seconds, how many were answered, how many refused because it was too large."""
 
 
 class AdaptiveSize:
@@ -14,20 +15,20 @@ class AdaptiveSize:
 
     Args:
         optimizer: decides.
-        batcher: has the knob.
+        resize: the knob.
         headroom: gives how much memory is free, as a ratio in [0, 1].
     """
 
     def __init__(
-        self, optimizer: BatchSizeOptimizer, batcher: Batcher[Call], headroom: Callable[[], float] = lambda: 1.0
+        self, optimizer: BatchSizeOptimizer, resize: Callable[[int], None], headroom: Callable[[], float]
     ) -> None:
         self._optimizer = optimizer
-        self._batcher = batcher
+        self._resize = resize
         self._headroom = headroom
 
     def __call__(self, size: int, seconds: float, succeeded: int, failed: int) -> None:
         """Enter a batch that has ended, see `BatchSizeOptimizer.observe`."""
-        self._batcher.resize(self._optimizer.observe(size, seconds, succeeded, failed, self._headroom()))
+        self._resize(self._optimizer.observe(size, seconds, succeeded, failed, self._headroom()))
 
 
 def keep_size(size: int, seconds: float, succeeded: int, failed: int) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
+
 from streamproc.cache.manager import CacheManager
 from streamproc.completions import Request
 from streamproc.flow.channel import Outbox
 from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
+from streamproc.pipeline.batch_sizing import Observe
 from streamproc.pipeline.landing import Answer, Landing, contained, key_of
 from streamproc.pipeline.task import Call, Task
 from streamproc.records import Envelope, Failed, Outcome, Record
@@ -31,6 +34,7 @@ class CacheLookupHandler:
         meter: gets the figures.
         run_id: whose incomplete answers may be used.
         share_samples: whether records share an answer that was drawn at random.
+        observe: learns how long batches take here.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class CacheLookupHandler:
         meter: Meter,
         run_id: str,
         share_samples: bool,
+        observe: Observe,
     ) -> None:
         self._task = task
         self._flights = flights
@@ -54,11 +59,13 @@ class CacheLookupHandler:
         self._meter = meter
         self._run_id = run_id
         self._share_samples = share_samples
+        self._observe = observe
 
     async def handle(self, batch: Sequence[Envelope], permit: Permit) -> None:
         """Send hits and render errors to the sink, misses to the model; joined records wait with their flight."""
         outcomes: list[Outcome] = []
         calls: list[Call] = []
+        began_at = anyio.current_time()
         for envelope in batch:
             try:
                 request: Request = self._task.render(envelope.record)
@@ -77,6 +84,9 @@ class CacheLookupHandler:
                 self._meter.add("cache_hits_total")
                 outcomes.extend(self._landing.answered(call, answer.completion, "cache", 0))
         self._meter.add("cache_misses_total", len(misses))
+        seconds = anyio.current_time() - began_at
+        self._meter.observe("cache_lookup_seconds", seconds)
+        self._observe(len(batch), seconds, len(batch), 0)
         await self._outcomes.send(outcomes)
         await self._misses.send(misses)
 

@@ -16,6 +16,7 @@ from streamproc.config import Config, decode
 from streamproc.errors import ConfigError
 from streamproc.job_files import Tree, assign, parse_yaml, read_job
 from streamproc.llm.config import LlmConfig
+from streamproc.monitoring.config import AlertsConfig
 from streamproc.pipeline.plugins import find
 from streamproc.sinks.durable import dead_letters_path
 from streamproc.sinks.run_folder import RunFolder
@@ -50,16 +51,33 @@ class ResourcesConfig(Config, frozen=True, kw_only=True):
     """The `resources` section: what a run may use.
 
     Attributes:
-        monitoring_enabled: accepted; nothing is monitored yet.
-        max_memory_mb: accepted; not enforced yet.
-        max_cpu_percent: accepted; not enforced yet.
+        monitoring_enabled: whether the machine is watched: memory, processor, event loop, open files.
+        max_memory_mb: megabytes (1,000,000 bytes) of resident memory. From `warning_ratio` of it on fewer records are
+            under way at a time, at `critical_ratio` reading stops until there is room.
+        max_cpu_percent: of the processors that this process may use; more is alerted.
         max_concurrent: most model calls at once.
+        warning_ratio: from this share of a limit on there is a warning.
+        critical_ratio: from this share of a limit on it is critical.
+        stall_seconds: how long nothing may be delivered, with records under way, before that is alerted.
+        gpu_monitoring: whether the GPUs of this machine are watched; needs the extra `gpu`.
+        deadline_seconds: how long the run may take. Nothing is hurried: it is told how many workers would be needed.
     """
 
     monitoring_enabled: bool = True
     max_memory_mb: Annotated[float, Meta(gt=0)] = 1024.0
     max_cpu_percent: Annotated[float, Meta(gt=0, le=100)] = 80.0
     max_concurrent: Count = 256
+    warning_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.8
+    critical_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.95
+    stall_seconds: Annotated[float, Meta(gt=0)] = 120.0
+    gpu_monitoring: bool = False
+    deadline_seconds: Annotated[float, Meta(gt=0)] | None = None
+
+    def check(self) -> None:
+        if self.warning_ratio >= self.critical_ratio:
+            raise ConfigError(
+                f"warning_ratio: must be below critical_ratio {self.critical_ratio}, got {self.warning_ratio}"
+            )
 
 
 class BatchConfig(Config, frozen=True, kw_only=True):
@@ -90,8 +108,8 @@ class ConcurrencyConfig(Config, frozen=True, kw_only=True):
     """The `concurrency` section: how many model calls run at once.
 
     Attributes:
-        adaptive: accepted; concurrency stays at `initial` yet.
-        initial: model calls at once.
+        adaptive: whether the best number of calls is searched for; otherwise it stays at `initial`.
+        initial: model calls at once, to begin with.
         min: the fewest.
     """
 
@@ -110,6 +128,7 @@ _SECTIONS: dict[str, type[Config]] = {
     "resources": ResourcesConfig,
     "batch_processing": BatchConfig,
     "concurrency": ConcurrencyConfig,
+    "alerts": AlertsConfig,
 }
 
 
@@ -123,6 +142,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
         resources: what a run may use.
         batch_processing: how many records move together.
         concurrency: how many model calls run at once.
+        alerts: whom to tell beside the log.
         sink: where outcomes go; not needed for `stream`.
         drain_seconds: how long calls under way may take to end after an interruption.
     """
@@ -133,6 +153,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     resources: ResourcesConfig = ResourcesConfig()
     batch_processing: BatchConfig = BatchConfig()
     concurrency: ConcurrencyConfig = ConcurrencyConfig()
+    alerts: AlertsConfig = AlertsConfig()
     sink: SinkConfig | None = None
     drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
 
@@ -231,7 +252,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
 
     @property
     def fixed_concurrency(self) -> int:
-        """Model calls at once: `concurrency.initial`, at most `resources.max_concurrent`."""
+        """Model calls at once, to begin with: `concurrency.initial`, at most `resources.max_concurrent`."""
         return min(self.concurrency.initial, self.resources.max_concurrent)
 
     def request(self, prompt: str) -> Request:

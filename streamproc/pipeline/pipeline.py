@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
@@ -15,13 +16,16 @@ from streamproc.cache.backend import CacheBackend
 from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
 from streamproc.flow.meter import Snapshot
 from streamproc.llm.completer import Completer
+from streamproc.monitoring.listeners import AlertListener
 from streamproc.pipeline import assembly
 from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.parts import Parts
 from streamproc.pipeline.report import Ending, RunReport, report_of
-from streamproc.pipeline.run import Parts, Run
+from streamproc.pipeline.run import Run
 from streamproc.pipeline.stream import OutcomeStream
 from streamproc.pipeline.supervisor import Watcher
 from streamproc.pipeline.task import Task, prompt_task, with_plain_values
+from streamproc.pipeline.vigil import keeping_watch
 from streamproc.sinks.sink import Sink, Tally
 from streamproc.sources.memory import Item, MemorySource
 from streamproc.sources.source import Source, never_delivered
@@ -37,6 +41,7 @@ class DataProcessingPipeline:
         sink: in place of the configured one.
         completer: in place of a client of `llm.base_url`. An asynchronous context manager is entered and left.
         cache: keeps paid answers in place of the configured back end; the caller opens and closes it.
+        on_alert: told of alerts, on the event loop.
 
     Raises:
         ConfigError: there is neither a task nor a prompt, or the prompt is malformed.
@@ -51,6 +56,7 @@ class DataProcessingPipeline:
         sink: Sink | None = None,
         completer: Completer | None = None,
         cache: CacheBackend | None = None,
+        on_alert: AlertListener | None = None,
     ) -> None:
         self.config = config
         self._task: Task[Any] = task or prompt_task(config.llm)
@@ -58,6 +64,7 @@ class DataProcessingPipeline:
         self._sink = sink
         self._completer = completer
         self._cache = cache
+        self._listeners = [on_alert] if on_alert is not None else []
         self._run: Run | None = None
         self._draining = False
         self._idle = anyio.Event()
@@ -173,7 +180,8 @@ class DataProcessingPipeline:
             finally:
                 if run is not None:
                     self._last = run.snapshot()
-                    self._report = report_of(ending, self._last, before, anyio.current_time() - started_at)
+                    elapsed = anyio.current_time() - started_at
+                    self._report = report_of(ending, self._last, before, elapsed, run.findings())
                 self._run = None
                 self._draining = False
                 self._idle.set()
@@ -198,8 +206,9 @@ class DataProcessingPipeline:
         completer = self._completer or assembly.completer(config.llm, config.resources.max_concurrent)
         if isinstance(completer, AbstractAsyncContextManager):
             await stack.enter_async_context(completer)
+        vigil = await stack.enter_async_context(keeping_watch(config, self._listeners, os.environ))
         ordered = config.sink.ordered if config.sink is not None else False
-        return Parts(config, task, source, sink, ordered, cache, completer, checkpoint, limit)
+        return Parts(config, task, source, sink, ordered, cache, completer, checkpoint, limit, vigil)
 
     @property
     def report(self) -> RunReport | None:

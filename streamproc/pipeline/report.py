@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from streamproc.flow.meter import Snapshot
 from streamproc.monitoring.process import peak_resident_bytes
+from streamproc.pipeline.findings import Findings
 from streamproc.sinks.sink import Tally
 
 Ending = Literal["finished", "drained", "stopped"]
@@ -37,9 +38,11 @@ class RunReport(Struct, frozen=True, kw_only=True):
         peak_concurrency: most calls at once.
         final_concurrency: calls allowed at once at the end.
         peak_memory_bytes: most resident memory of this process so far.
-        limited_by: what bounded the speed. Concurrency is set by hand yet, so: `user`.
-        recommendations: what would make it faster; none yet.
-        alerts: alerts that fired; none yet.
+        limited_by: what bounded the speed for most of the time: source, cache, rate, capacity, goodput, memory, cpu,
+            sink or user (a setting).
+        recommendations: what would make it faster.
+        alerts: what was alerted, the last hundred.
+        workers_needed: workers of this size that would have met `resources.deadline_seconds`; `None` without one.
     """
 
     ending: Ending
@@ -61,9 +64,10 @@ class RunReport(Struct, frozen=True, kw_only=True):
     peak_concurrency: int
     final_concurrency: int
     peak_memory_bytes: int
-    limited_by: str = "user"
-    recommendations: tuple[str, ...] = ()
-    alerts: tuple[str, ...] = ()
+    limited_by: str
+    recommendations: tuple[str, ...]
+    alerts: tuple[str, ...]
+    workers_needed: int | None
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain data, for JSON."""
@@ -71,7 +75,9 @@ class RunReport(Struct, frozen=True, kw_only=True):
         return plain
 
 
-def report_of(ending: Ending, snapshot: Snapshot, before: Tally, elapsed_seconds: float) -> RunReport:
+def report_of(
+    ending: Ending, snapshot: Snapshot, before: Tally, elapsed_seconds: float, findings: Findings
+) -> RunReport:
     """Make the report of the last snapshot of a run.
 
     Args:
@@ -79,6 +85,7 @@ def report_of(ending: Ending, snapshot: Snapshot, before: Tally, elapsed_seconds
         snapshot: taken after the last delivery.
         before: what earlier runs had delivered.
         elapsed_seconds: from opening to closing.
+        findings: what it has shown about itself.
     """
     completed, failed = snapshot.counter("records_completed_total"), snapshot.counter("records_failed_total")
     return RunReport(
@@ -101,4 +108,8 @@ def report_of(ending: Ending, snapshot: Snapshot, before: Tally, elapsed_seconds
         peak_concurrency=int(snapshot.gauges["llm_call_peak_permits"]),
         final_concurrency=int(snapshot.gauges["llm_call_permits"]),
         peak_memory_bytes=peak_resident_bytes(),
+        limited_by=findings.limited_by,
+        recommendations=findings.recommendations,
+        alerts=findings.alerts,
+        workers_needed=findings.workers_needed,
     )

@@ -32,7 +32,8 @@ class SinkHandler:
     async def handle(self, batch: Sequence[Outcome], permit: Permit) -> None:
         """Deliver a batch."""
         sequences = [outcome.envelope.sequence for outcome in batch]
-        await self._sink.write(batch, self._ledger.checkpoint_after(sequences))
+        with self._meter.timed("sink_write_seconds"):
+            await self._sink.write(batch, self._ledger.checkpoint_after(sequences))
         self._ledger.settle(sequences)
         completed = sum(isinstance(outcome, Completed) for outcome in batch)
         self._meter.add("records_completed_total", completed)

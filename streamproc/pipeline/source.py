@@ -37,7 +37,7 @@ class SourceFeed:
         self.size = size
 
     def resize(self, size: int) -> None:
-        """Set the most rows in a batch."""
+        """Set the most rows in a batch, at least 1."""
         self.size = size
 
     async def ready(self) -> None:

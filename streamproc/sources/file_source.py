@@ -74,6 +74,8 @@ class FileSource(Source):
         self._parser: Parser | None = None
         self._rows: Iterator[tuple[int, RawRow]] = iter(())
         self._ahead: deque[Row] = deque()
+        self._rows_read = 0
+        self._bytes_read = 0
 
     @property
     def identity(self) -> dict[str, str]:
@@ -114,6 +116,11 @@ class FileSource(Source):
             self._ahead.extend(await self._thread.run(self._read_ahead))
         return [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
 
+    def remaining(self) -> int | None:
+        if self._file is None or not self._rows_read:
+            return None
+        return len(self._ahead) + round(self._file.left * self._rows_read / self._bytes_read)
+
     def _read_ahead(self) -> list[Row]:
         rows: list[Row] = []
         held = 0
@@ -122,6 +129,8 @@ class FileSource(Source):
             held += len(raw.raw)
             if held >= AHEAD_BYTES:
                 break
+        self._rows_read += len(rows)
+        self._bytes_read += held + len(rows)  # a line feed each
         return rows
 
     def _row(self, ordinal: int, raw: RawRow) -> Row:

@@ -39,6 +39,10 @@ class LineFile:
     Args:
         path: the file.
         max_row_bytes: a longer line is cut there, and says so; its rest is passed over without being kept.
+
+    Attributes:
+        size: its bytes when it was opened.
+        left: those that the lines in use have not come to.
     """
 
     def __init__(self, path: Path, max_row_bytes: int = MAX_ROW_BYTES) -> None:
@@ -48,16 +52,17 @@ class LineFile:
             self._file: BinaryIO = path.open("rb", buffering=0)
         except OSError as error:
             raise ConfigError(f"source.path: cannot read {str(path)!r}: {error.strerror}") from error
+        self.left = 0
         self.size = os.fstat(self._file.fileno()).st_size
 
     def lines(self) -> Iterator[Line]:
         """Give the lines from the first on. One such iterator is in use at a time: they share the file's place."""
         self._file.seek(0)
         number = 1
-        left = self.size
+        self.left = self.size
         head, length = b"", 0  # of the line that the last block left unfinished: what is kept, and how long it is
-        while left > 0 and (block := self._read(left)):
-            left -= len(block)
+        while self.left > 0 and (block := self._read(self.left)):
+            self.left -= len(block)
             *ended, tail = block.split(b"\n")
             for piece in ended:
                 if length:

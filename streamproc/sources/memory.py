@@ -57,6 +57,9 @@ class MemorySource(Source):
             self._ordinal = after.low + 1
             self._iterator = iter(items[self._ordinal :])
 
+    def remaining(self) -> int | None:
+        return len(self._items) - self._ordinal if isinstance(self._items, Sequence) else None
+
     async def read(self, limit: int) -> Sequence[Row]:
         rows: list[Row] = []
         if isinstance(self._iterator, AsyncIterator):

@@ -63,6 +63,10 @@ class Source(Closing, ABC):
             StorageFailed: the input cannot be read any more.
         """
 
+    def remaining(self) -> int | None:
+        """Guess how many rows are left to read; `None` where there is no telling."""
+        return None
+
     async def acknowledge(self, positions: Sequence[Position]) -> None:
         """Learn that rows are durably delivered. Most sources need not know."""
 

@@ -123,6 +123,10 @@ class ConcurrencyOptimizer:
                 self._measured(self._epoch, now)
             self._try_ceiling(in_flight, now)
 
+    def goodput(self) -> dict[int, float]:
+        """Give what was measured: typical answers a second by limit."""
+        return {limit: math.exp(value) for limit, value in self.curve.measured().items()}
+
     def restart(self, now: float, in_flight: int) -> None:
         """Begin the measurement under way anew: what was measured was this machine, not the endpoint."""
         self._begin_epoch(now, in_flight, settle=False)
