@@ -53,19 +53,23 @@ class Pace:
         return Turn(self, tokens)
 
     def _reserve_known(self, tokens: float, now: float) -> float:
-        wait = 0.0
-        for requests in (self._configured_requests, self._told_requests):
-            if requests is not None:
-                wait = max(wait, requests.reserve(1, now))
-        for bucket in (self._configured_tokens, self._told_tokens):
-            if bucket is not None:
-                wait = max(wait, bucket.reserve(tokens, now))
-        if self._ramp is not None:
-            if now >= self._ramp_ends:
-                self._ramp = None
-            else:
-                wait = max(wait, self._ramp.reserve(1, now))
-        return wait
+        """Take a place in every configured and told rate, at the first moment that all of them allow; give that.
+
+        One taken earlier in those that would allow it would be saved up, and go in a crowd.
+        """
+        requests = [bucket for bucket in (self._configured_requests, self._told_requests) if bucket is not None]
+        words = [bucket for bucket in (self._configured_tokens, self._told_tokens) if bucket is not None]
+        needs = [*((bucket, 1.0) for bucket in requests), *((bucket, tokens) for bucket in words)]
+        wait = max((bucket.seconds_until(amount, now) for bucket, amount in needs), default=0.0)
+        at = max(now + wait, self._resume_at)
+        for bucket, amount in needs:
+            bucket.reserve(amount, now, at)
+        return at
+
+    def _reserve_ramp(self, now: float) -> float:
+        if self._ramp is not None and now >= self._ramp_ends:
+            self._ramp = None
+        return 0.0 if self._ramp is None else self._ramp.reserve(1, now)
 
     def _reserve_learned(self, tokens: float, now: float) -> float:
         if self._learned is None:
@@ -149,7 +153,7 @@ class Turn:
     """One request's place in the order of sending.
 
     Its place is taken when it first asks. A refusal in the meantime teaches a new pace, and places taken under the old
-    one are void: they would come due all at once after the pause.
+    one are void: they would come due all at once after the pause. So are those that a pause has overtaken.
     """
 
     __slots__ = ("_due", "_lessons", "_pace", "_tokens")
@@ -169,10 +173,14 @@ class Turn:
         pace = self._pace
         if self._due is None:
             self._lessons = pace._lessons  # noqa: SLF001 - a turn and its pace are one mechanism
-            self._due = now + max(pace._reserve_known(self._tokens, now), pace._reserve_learned(self._tokens, now))  # noqa: SLF001
-        elif self._lessons != pace._lessons:  # noqa: SLF001
-            self._lessons = pace._lessons  # noqa: SLF001
-            self._due = max(self._due, now + pace._reserve_learned(self._tokens, now))  # noqa: SLF001
+            learned, ramp = pace._reserve_learned(self._tokens, now), pace._reserve_ramp(now)  # noqa: SLF001
+            self._due = max(pace._reserve_known(self._tokens, now), now + learned, now + ramp)  # noqa: SLF001
+        else:
+            if self._due < pace._resume_at:  # noqa: SLF001
+                self._due = pace._reserve_known(self._tokens, now)  # noqa: SLF001
+            if self._lessons != pace._lessons:  # noqa: SLF001
+                self._lessons = pace._lessons  # noqa: SLF001
+                self._due = max(self._due, now + pace._reserve_learned(self._tokens, now))  # noqa: SLF001
         wait = max(self._due - now, pace.pause(now))
         return wait if wait > CLOCK_SECONDS else 0.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 
 
@@ -22,21 +24,32 @@ class TokenBucket:
         self._level = burst if level is None else level
         self._at: float | None = None
 
-    def reserve(self, amount: float, now: float) -> float:
+    def seconds_until(self, amount: float, now: float) -> float:
+        """Give the seconds that `reserve` would give, and take nothing."""
+        return max(0.0, (amount - self._level_at(now)) / self.rate)
+
+    def reserve(self, amount: float, now: float, at: float = -math.inf) -> float:
         """Take `amount` units, at once or in advance.
 
         Args:
             amount: units, >= 0; one above `burst` waits for its debt like any other.
             now: seconds; never earlier than in the call before.
+            at: when they will be used, if something else makes them wait longer than this does: until then no more than
+                a burst is saved up.
 
         Returns:
             Seconds to wait before acting on it; 0 if the units were there.
         """
+        level = self._level_at(now)
+        beyond = level + (at - now) * self.rate - max(self.burst, amount)
+        self._level = level - max(0.0, beyond) - amount
+        return max(0.0, (amount - level) / self.rate)
+
+    def _level_at(self, now: float) -> float:
         if self._at is not None:
             self._level = min(self.burst, self._level + (now - self._at) * self.rate)
         self._at = now
-        self._level -= amount
-        return max(0.0, -self._level / self.rate)
+        return self._level
 
     def give_back(self, amount: float) -> None:
         """Return units that were reserved and not used; a negative amount takes more."""
