@@ -181,7 +181,7 @@ class Turn:
             if self._lessons != pace._lessons:  # noqa: SLF001
                 self._lessons = pace._lessons  # noqa: SLF001
                 self._due = max(self._due, now + pace._reserve_learned(self._tokens, now))  # noqa: SLF001
-        wait = max(self._due - now, pace.pause(now))
+        wait = self._due - now
         return wait if wait > CLOCK_SECONDS else 0.0
 
 
