@@ -34,10 +34,15 @@ class ScalingSignal:
         Returns:
             At least 1.
         """
-        if rate <= 0 or seconds_left <= 0 or not math.isfinite(rate * seconds_left) or backlog < 0:
+        one_does = rate * seconds_left
+        if min(rate, seconds_left, one_does) <= 0 or backlog < 0:
             return self._needed
-        needed = max(1.0, backlog / (rate * seconds_left))
+        if not (math.isfinite(one_does) and math.isfinite(backlog / one_does)):
+            return self._needed
+        needed = max(1.0, backlog / one_does)
         wanted = self._needed if abs(needed / self._needed - 1) <= TOLERANCE else math.ceil(needed)
+        if not self._seen:
+            self._seen.append((now, self._needed))
         self._seen.append((now, wanted))
         while now - self._seen[0][0] > DOWN_WINDOW_SECONDS:
             self._seen.popleft()
