@@ -39,7 +39,7 @@ class Scalability(Struct, frozen=True):
         bound = max(1, min(most, 2 * self.seen))
         if self.crosstalk <= 0 or self.contention >= 1:
             return bound
-        return max(1, min(bound, round(math.sqrt((1 - self.contention) / self.crosstalk))))
+        return max(1, round(min(bound, math.sqrt((1 - self.contention) / self.crosstalk))))
 
     def gain_left(self, concurrency: int, most: int) -> float:
         """Predict by which share goodput would rise at the best concurrency; never below 0."""
