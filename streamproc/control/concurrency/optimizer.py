@@ -114,6 +114,8 @@ class ConcurrencyOptimizer:
         now = attempt.ended_at
         if not (math.isfinite(attempt.started_at) and math.isfinite(now) and now >= attempt.started_at):
             return
+        if min(attempt.prompt_tokens, attempt.completion_tokens) < 0:
+            return
         self._moved(in_flight, now)
         if attempt.ending == "overloaded" or (attempt.ending == "rate_limited" and attempt.retry_after is None):
             self._refused(attempt, in_flight)
