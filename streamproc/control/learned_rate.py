@@ -84,7 +84,7 @@ class LearnedRate:
             self._seen.clear()
             return True
         seconds, accepted = now - self._mark.at, self._accepted - self._mark.accepted
-        if accepted < FEWEST_ACCEPTED * amount or seconds <= 0:
+        if accepted <= 0 or accepted < FEWEST_ACCEPTED * amount or seconds <= 0:
             return True
         self._learn(accepted, seconds)
         self._mark = _Mark(now, self._accepted)
