@@ -129,6 +129,7 @@ class Admission:
         self.in_flight -= 1
         now = attempt.ended_at
         if attempt.ending == "rate_limited" and attempt.retry_after is not None:
+            self._outage.gone()
             self.pace.refused(tokens, attempt.started_at, now)
             self.pace.hold(now + attempt.retry_after)
         elif attempt.ending in ("overloaded", "rate_limited"):
@@ -142,6 +143,8 @@ class Admission:
             used = attempt.prompt_tokens + attempt.completion_tokens
             if used:
                 self.pace.give_back(tokens - used)
+        else:
+            self._outage.gone()
         before = self.concurrency.limit
         self.concurrency.finished(attempt, self.in_flight)
         if attempt.ending == "answered" and self.concurrency.limit > before:

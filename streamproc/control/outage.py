@@ -56,6 +56,10 @@ class Outage:
         self._alive, self._in_a_row = True, 0
         return ended
 
+    def gone(self) -> None:
+        """Enter an attempt that ended without a word on how the endpoint is: it does not survive any longer."""
+        self._probe_at = None
+
     def tick(self, now: float) -> bool:
         """Look at the clock; tell whether an outage has ended, since a request has not been refused for long enough."""
         if not self.going_on or self._probe_at is None:
