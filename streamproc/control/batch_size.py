@@ -96,6 +96,11 @@ class BatchSizeOptimizer:
         return self._size
 
     @property
+    def wanted(self) -> int:
+        """The size that the next batches vary around."""
+        return round(self._target)
+
+    @property
     def reason(self) -> Reason:
         """What decided that."""
         return self._reason

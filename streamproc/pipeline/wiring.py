@@ -40,7 +40,7 @@ SINK_BATCH = 1000
 SINK_LINGER_SECONDS = 0.02
 """How long a first outcome waits for company: a commit costs three flushes however many rows it holds."""
 BATCH_STEP = 0.25
-"""Batch sizes vary on purpose; smaller changes are not worth a line in the log."""
+"""Smaller changes of a batch size are not worth a line in the log."""
 
 
 class Wiring:
@@ -135,7 +135,7 @@ class Wiring:
         if not sizes.adaptive_sizing:
             return keep_size
         optimizer = BatchSizeOptimizer(sizes.initial_size, least, sizes.max_size)
-        self.knobs.append(Knob(name, lambda: optimizer.size, lambda: optimizer.reason, BATCH_STEP))
+        self.knobs.append(Knob(name, lambda: optimizer.wanted, lambda: optimizer.reason, BATCH_STEP))
         return AdaptiveSize(optimizer, resize, self._headroom)
 
     def _measure(self, inboxes: Sequence[Inbox[Any]]) -> None:

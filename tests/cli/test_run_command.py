@@ -334,9 +334,9 @@ def test_a_json_log_is_one_object_a_line(job):
     told.append(job("run", "--log-format", "json", "--set", "llm.modle=other"))
     events = [[json.loads(line) for line in ended.err.splitlines()] for ended in told]
 
-    named = [event["event"] for event in events[0]]
-    assert [name for name in named if name != "knob.changed"] == ["run.started", "run.finished"]
-    assert events[0][1]["records"] == 30
+    first = [event for event in events[0] if event["event"] != "knob.changed"]
+    assert [event["event"] for event in first] == ["run.started", "run.finished"]
+    assert first[1]["records"] == 30
     assert [event["event"] for event in events[1]] == ["run.resumed", "run.finished"]
     assert [(lines[-1]["event"], lines[-1]["exit_code"]) for lines in events[2:]] == [
         ("command.failed", 3),

@@ -189,10 +189,10 @@ def test_places_taken_before_a_refusal_are_void(rate: float, waiting: int, pause
 
 
 def test_a_plain_example() -> None:
-    """Two a second, with a burst of two: the third request waits half a second, and nothing is idle."""
+    """Two a second, with a burst of two: the third request waits half a second, and a pause is the longest asked for."""
     pace = Pace(requests_per_minute=120)
-    assert Pace().idle
-    assert not pace.idle
+    assert not Pace().holding(0.0)
+    assert pace.holding(0.0)
     turns = [pace.turn(1) for _ in range(3)]
     assert [turn.wait(0.0) for turn in turns] == [0.0, 0.0, pytest.approx(0.5)]
     assert turns[2].wait(0.3) == pytest.approx(0.2)
