@@ -21,7 +21,7 @@ def test_levels_rise_from_bound_to_bound_by_small_steps(between: tuple[int, int]
         assert below < above <= max(below + 1, STEP * below + 0.5)
 
 
-@given(bounds, st.floats(-10, 5000), st.integers(-40, 40))
+@given(bounds, st.one_of(st.integers(-10, 5000), st.floats(-10, 5000)), st.integers(-40, 40))
 def test_every_answer_is_a_level(between: tuple[int, int], limit: float, steps: int) -> None:
     """The level at most a limit is the highest such, or the lowest of all; the one at least it is the lowest such, or
     the highest of all; so many steps from a level is a level, and as many back lead to it again, unless the grid
@@ -41,6 +41,7 @@ def test_a_plain_example() -> None:
     """Small limits one by one, larger ones by a quarter."""
     assert Grid(1, 16).levels[:3] == (1, 2, 3)
     assert Grid(100, 130).levels == (100, 125, 130)
+    assert Grid(100, 130).at_least(125) == Grid(100, 130).at_most(125) == 125
     for lowest, highest in ((0, 5), (5, 4)):
         with pytest.raises(ValueError, match="lowest <= highest"):
             Grid(lowest, highest)
