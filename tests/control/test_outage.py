@@ -71,6 +71,8 @@ def test_before_the_first_sign_of_life_a_refusal_is_an_outage_and_afterwards_one
         pauses.append(working.refused(started_at, 0, now))
     assert working.going_on
     assert pauses == sorted(pauses)
+    assert pauses[-1] <= LONGEST_PAUSE_SECONDS
+    assert working.refused(started_at, 0, now) == 0, "one of the cohort that the last pause was for"
     assert pauses[0] > 0
 
 

@@ -57,6 +57,12 @@ def test_a_plain_example() -> None:
     assert signal.update(3600, 0.5, 0.0, now=3.0) == 5
 
 
+def test_with_nothing_left_one_worker_is_needed() -> None:
+    """One is the least, after any time with nothing left to do."""
+    signal = ScalingSignal()
+    assert [signal.update(0, 1.0, 100.0, now=1000.0 * count) for count in range(3)] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, 1e-320])
 def test_a_rate_that_is_not_known_says_nothing(rate: float) -> None:
     """With no rate, the need stays as it was."""

@@ -89,6 +89,15 @@ def test_a_limit_by_the_day_is_none(limit: int, left_share: float, period: float
             id="Groq: requests by the day, tokens by the minute",
         ),
         pytest.param(
+            {
+                "x-ratelimit-limit-requests": "60",
+                "x-ratelimit-remaining-requests": "60",
+                "x-ratelimit-reset-requests": "0s",
+            },
+            RateLimits(60.0, None),
+            id="nothing used yet",
+        ),
+        pytest.param(
             {"x-ratelimit-limit-requests": "0", "x-ratelimit-limit-tokens": "-1", "x-ratelimit-remaining-tokens": "-1"},
             None,
             id="Azure",
