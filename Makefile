@@ -56,9 +56,7 @@ format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format .
 
 bench: $(READY) ## measure against loops and clients by hand, as ratios
-	@$(BIN)/python -m bench
-	@$(BIN)/python -m bench.cache_paths
-	@$(BIN)/python -m bench.embeddings
+	@$(BIN)/streamproc bench
 
 docs: $(READY) ## run every example in docs/ and check that what it names exists
 	@$(BIN)/python -m pytest -q tests/test_docs.py

@@ -50,7 +50,7 @@ def job(base_url: str, source: Path, sink: Path, size: int | None, concurrency: 
         {
             "source": {"type": "jsonl", "path": str(source)},
             "llm": {"base_url": base_url, "endpoint": "embeddings", "model": "bench", "prompt": "{{ text }}"},
-            "concurrency": {"initial": concurrency},
+            "concurrency": {"initial": concurrency, "adaptive": False},
             "batch_processing": sizes,
             "sink": {"type": "jsonl", "path": str(sink)},
         }

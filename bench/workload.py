@@ -37,7 +37,7 @@ def job(base_url: str, source: Path, sink: Path, *, batch: int = 10, cache: str 
         {
             "source": {"type": "jsonl", "path": str(source)},
             "llm": {"base_url": base_url, "model": MODEL, "prompt": PROMPT, "parameters": PARAMETERS},
-            "concurrency": {"initial": CONCURRENCY},
+            "concurrency": {"initial": CONCURRENCY, "adaptive": False},
             "batch_processing": {"initial_size": batch},
             "cache": {"backend": cache},
             "sink": {"type": "jsonl", "path": str(sink)},

@@ -153,6 +153,20 @@ def demo(
         raise SystemExit(run_demo(folder, overwrite, progress.value))
 
 
+@app.command()
+def bench(
+    scenarios: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="pipeline, cache, control, ...; all if none."),
+    ] = None,
+) -> None:
+    """Measure, as ratios against loops by hand and the best fixed settings. Needs the source checkout."""
+    with errors_as_exits():
+        from streamproc.cli.bench import run_scenarios
+
+        raise SystemExit(run_scenarios(scenarios or []))
+
+
 @cache_app.command("stats")
 def cache_stats(job: Job, settings: Settings = None, output: Output = None) -> None:
     """Show what a job's cache holds."""

@@ -286,6 +286,7 @@ USAGE = [
     Mistake("unknown progress", ("--progress", "'fancy'", "'plain'"), arguments=(*RUN, "--progress", "fancy")),
     Mistake("unknown level", ("--log-level", "'loud'", "'debug'"), arguments=(*RUN, "--log-level", "loud")),
     Mistake("unknown profile", ("profile", "'nope'", "small-gpu"), arguments=("simulate", "--profile", "nope")),
+    Mistake("unknown scenario", ("nope", "control"), arguments=("bench", "nope")),
     Mistake("no port", ("--port", "65535"), arguments=("simulate", "--port", "70000")),
     Mistake(
         "cache of nothing",

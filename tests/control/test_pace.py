@@ -189,7 +189,7 @@ def test_places_taken_before_a_refusal_are_void(rate: float, waiting: int, pause
 
 
 def test_a_plain_example() -> None:
-    """Two a second, with a burst of two: the third request waits half a second, and a pause is the longest asked for."""
+    """Two a second, with a burst of two: the third waits half a second, and the longest pause holds."""
     pace = Pace(requests_per_minute=120)
     assert not Pace().holding(0.0)
     assert pace.holding(0.0)
