@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from streamproc.simulation.lengths import WORKLOADS, LogNormal, Workload
 from streamproc.simulation.profiles import Profile
 
-TUNING_SEEDS = range(3)
-HELD_OUT_SEEDS = range(1000, 1004)
+TUNING_SEEDS = range(8)
+HELD_OUT_SEEDS = range(2000, 2004)
 
 
 class Scenario(Struct, frozen=True):
@@ -86,6 +86,11 @@ def full_queue(draw: random.Random) -> Scenario:
     return _scenario(draw, replace(engine, max_queued=round(engine.max_running * draw.uniform(0.3, 1.5))))
 
 
+def random_refusals(draw: random.Random) -> Scenario:
+    """A hard knee that answers 503 to one request in fifty to two hundred, whatever the load."""
+    return _scenario(draw, replace(_engine(draw), fault_ratio={"503": draw.uniform(0.005, 0.02)}))
+
+
 def slow_down(draw: random.Random) -> Scenario:
     """A soft knee whose steps take 2.5 times as long from some moment on."""
     profile = replace(_soft(draw, max_running=draw.randint(48, 160)), name="soft")
@@ -153,6 +158,7 @@ SCENARIOS: dict[str, Callable[[random.Random], Scenario]] = {
         tokens_per_minute,
         concurrency_cap,
         full_queue,
+        random_refusals,
         slow_down,
         capacity_drop,
         noisy_neighbour,

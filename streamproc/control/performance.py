@@ -21,6 +21,7 @@ QUIET_LAG_SECONDS = 0.05
 EASY_HEADROOM = 0.5
 REOPEN_HEADROOM = 0.25
 SMALLEST_GAIN = 0.05
+BUSY_LOOKUPS = 0.5
 
 
 class Plan(Struct, frozen=True):
@@ -175,6 +176,8 @@ def advise(limiter: Limiter, window: Window, goodput: Mapping[int, float]) -> st
             )
         case "sink":
             return f"the sink writes {window.sink_busy:.0%} of the time: put the output on a faster disk or database"
+        case "cache" if window.lookup_busy < BUSY_LOOKUPS:
+            return None
         case "cache":
             return f"lookups take {window.lookup_busy:.0%} of the time: move the cache nearer, or into memory"
         case "source":

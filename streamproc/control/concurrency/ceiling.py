@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
+CROWD = 3
+CROWD_SENDS = 6
+"""So many refusals with no more attempts sent between them are no chance: endpoints that fail now and then at random do
+so under any load, and must not be given less for it."""
 STREAK_FACTORS = (1.0, 0.9, 0.8, 0.7)
-"""By how much the first, second, ... refusal in a row cuts. The first needs no margin: what was in the air beside the
-refused attempt had been accepted. Refusals with hardly an attempt accepted in between say that there is far less room
-than there was."""
-STREAK_SHARE = 0.1
-"""Attempts accepted since the last cut, in shares of the ceiling, above which a refusal begins a new streak."""
+"""By how much a first crowd of refusals cuts, and further ones in a row. The first needs no margin: what was in
+the air beside the refused attempt had been accepted. More of them say that there is far less room than there was."""
 FIRST_RAISE_SHARE = 0.04
 LONGEST_PATIENCE = 4
 SURVIVAL_SECONDS = 1.0
@@ -33,7 +35,8 @@ class Ceiling:
         self.value = math.inf
         self._cut_at = -math.inf
         self._streak = -1
-        self._accepted = 0
+        self._sends = 0
+        self._refusals: deque[int] = deque(maxlen=CROWD)
         self._refusal_seconds = 0.0
         self._patience = 1
         self._answers = 0
@@ -53,7 +56,7 @@ class Ceiling:
 
     def sent(self, in_flight: int, now: float) -> None:
         """Enter an attempt that sets out; `in_flight` includes it."""
-        self._accepted += 1
+        self._sends += 1
         if self.trying and self._tested_at is None and in_flight > self._proven:
             self._tested_at = now
 
@@ -66,18 +69,27 @@ class Ceiling:
             now: seconds.
         """
         room = max(1, others_in_flight)
-        self._answers = 0
+        self._refusals.append(self._sends)
+        crowd = len(self._refusals) == CROWD and self._sends - self._refusals[0] <= CROWD_SENDS
         self._refusal_seconds = max(now - started_at, 0.9 * self._refusal_seconds)
         if started_at <= self._cut_at:
+            self._answers = 0
             self.value = min(self.value, room)
             return
-        in_a_row = self.known and not self.trying and self._accepted - 1 <= STREAK_SHARE * self.value
-        self._streak = min(self._streak + 1, len(STREAK_FACTORS) - 1) if in_a_row else 0
-        self.value = min(self.value, max(1, math.floor(STREAK_FACTORS[self._streak] * room)))
-        self._patience = min(2 * self._patience, LONGEST_PATIENCE) if self.trying else 1
+        if self.trying and others_in_flight >= self._proven:
+            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
+            self.value, self._streak = min(self.value, room), -1
+        elif crowd:
+            self._patience = 1
+            self._streak = min(self._streak + 1, len(STREAK_FACTORS) - 1)
+            self.value = min(self.value, max(1, math.floor(STREAK_FACTORS[self._streak] * room)))
+        else:
+            if len(self._refusals) > 1 and self._sends - self._refusals[-2] > CROWD_SENDS:
+                self._streak = -1
+            return
+        self._answers = 0
         self._stop_trying()
         self._cut_at = now
-        self._accepted = 0
 
     def answered(self) -> bool:
         """Enter an answer that came while the ceiling was reached; tell whether it is time to try a higher one."""
