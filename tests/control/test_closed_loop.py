@@ -16,8 +16,8 @@ from streamproc.simulation.profiles import Profile
 
 MOST = 512
 EVEN = Workload("even", LogNormal(5.0, 0.3), LogNormal(4.6, 0.4))
-runs = settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-"""Whole runs; a smaller endpoint is no simpler one."""
+runs = settings(max_examples=8, derandomize=True, phases=[Phase.explicit, Phase.generate])
+"""Whole runs of a search that meets chance: always the same ones, and a smaller endpoint is no simpler one."""
 steps = st.floats(0.015, 0.04)
 
 
