@@ -23,8 +23,8 @@ accepted."""
 class Ceiling:
     """A bound above which attempts were refused.
 
-    Attempts sent before a cut took effect belong to the same cohort: they can lower the ceiling to what was in the air
-    beside them, and cause no cut of their own.
+    One refusal alone says little; a crowd of them cuts. Attempts sent before a cut took effect belong to the same
+    cohort: they can lower the ceiling to what was in the air beside them, and cause no cut of their own.
 
     After `patience` times as many answers as it allows attempts, the ceiling is raised a little. An attempt above the
     old one shows within moments whether that holds. If it does the next raise follows at once and is twice as large; if
@@ -37,6 +37,7 @@ class Ceiling:
         self._streak = -1
         self._sends = 0
         self._refusals: deque[int] = deque(maxlen=CROWD)
+        self._last: tuple[float, float] | None = None
         self._refusal_seconds = 0.0
         self._patience = 1
         self._answers = 0
@@ -69,13 +70,16 @@ class Ceiling:
             now: seconds.
         """
         room = max(1, others_in_flight)
-        self._refusals.append(self._sends)
-        crowd = len(self._refusals) == CROWD and self._sends - self._refusals[0] <= CROWD_SENDS
         self._refusal_seconds = max(now - started_at, 0.9 * self._refusal_seconds)
         if started_at <= self._cut_at:
             self._answers = 0
             self.value = min(self.value, room)
             return
+        if (started_at, now) == self._last:
+            return  # entered twice
+        self._last = (started_at, now)
+        self._refusals.append(self._sends)
+        crowd = len(self._refusals) == CROWD and self._sends - self._refusals[0] <= CROWD_SENDS
         if self.trying and others_in_flight >= self._proven:
             self._patience = min(2 * self._patience, LONGEST_PATIENCE)
             self.value, self._streak = min(self.value, room), -1

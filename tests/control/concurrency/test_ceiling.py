@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc.control.concurrency.ceiling import LONGEST_PATIENCE, Ceiling
+from streamproc.control.concurrency.ceiling import CROWD, CROWD_SENDS, LONGEST_PATIENCE, Ceiling
 
 events = st.lists(
     st.tuples(
@@ -38,6 +38,12 @@ def play(script: list[tuple[str, float, int]], times: int) -> list[float]:
     return values
 
 
+def refuse(ceiling: Ceiling, started_at: float, others: int) -> None:
+    """Refuse as many as make a crowd, one after another."""
+    for number in range(CROWD):
+        ceiling.refused(started_at, others, started_at + 0.01 * (1 + number))
+
+
 @given(events)
 def test_only_a_lift_raises_it_and_only_a_refusal_lowers_it(script: list[tuple[str, float, int]]) -> None:
     """It is none, or a whole number of at least 1; it falls by refusals alone and never below 1, and a lift raises it
@@ -46,8 +52,7 @@ def test_only_a_lift_raises_it_and_only_a_refusal_lowers_it(script: list[tuple[s
     for (event, _, number), value in zip(script, play(script, 1), strict=True):
         assert value == math.inf or (value >= 1 and value == int(value))
         if event in ("refused", "late"):
-            assert value <= max(1, number)
-            assert value <= before
+            assert value == before or value <= min(before, max(1, number))
         elif event == "lift" and before < math.inf:
             assert value >= before + 1
         else:
@@ -71,10 +76,10 @@ def test_one_cohort_causes_one_cut(script: list[tuple[str, float, int]], others:
             ceiling.refused(now, number, now)
         else:
             ceiling.sent(number, now)
-    ceiling.refused(now + 1, 100, now + 2)
+    refuse(ceiling, now + 1, 100)
     value = ceiling.value
     for count, beside in enumerate(others):
-        ceiling.refused(now + 1, beside, now + 2 + count)
+        ceiling.refused(now + 1, beside, now + 9 + count)
         value = min(value, max(1, beside))
         assert ceiling.value == value
 
@@ -89,8 +94,8 @@ def test_it_is_tried_again_after_a_bounded_time(value: int, failures: int) -> No
         for _ in range(value):
             now += 0.01
             ceiling.sent(value, now)
-        ceiling.refused(now, value, now + 0.01)
-        now += 0.02
+        refuse(ceiling, now, value)
+        now += 2
         answers = 1
         while not ceiling.answered():
             answers += 1
@@ -101,25 +106,34 @@ def test_it_is_tried_again_after_a_bounded_time(value: int, failures: int) -> No
 
 
 def test_a_plain_example() -> None:
-    """Refused beside 48 others: 48 are the ceiling. Refused again and again with nothing accepted in between: less."""
+    """Some refused beside 48 others: 48 are the ceiling. Refused again with nothing accepted in between: less."""
     ceiling = Ceiling()
     assert not ceiling.known
-    ceiling.sent(49, 1.0)
-    ceiling.refused(1.0, 48, 1.1)
-    ceiling.refused(1.0, 48, 1.1)
+    refuse(ceiling, 1.0, 48)
     assert ceiling.value == 48
-    ceiling.sent(48, 2.0)
-    ceiling.refused(2.0, 47, 2.1)
+    refuse(ceiling, 3.0, 47)
     assert ceiling.value < 47
+
+
+@given(st.lists(st.integers(CROWD_SENDS, 200), max_size=100), st.integers(1, 300))
+def test_refusals_now_and_then_are_chance(gaps: list[int], in_flight: int) -> None:
+    """Single refusals with attempts accepted between them put up no ceiling, however many there are."""
+    ceiling, now = Ceiling(), 0.0
+    for gap in gaps:
+        for _ in range(gap):
+            now += 0.01
+            ceiling.sent(in_flight, now)
+        ceiling.refused(now, in_flight - 1, now + 0.05)
+    assert not ceiling.known
 
 
 def test_a_raise_holds_when_those_above_it_are_not_refused() -> None:
     """A raise is proven by an attempt above the old ceiling that stays in the air, and by time."""
     ceiling = Ceiling()
-    ceiling.refused(1.0, 10, 1.1)
+    refuse(ceiling, 1.0, 10)
     ceiling.lift()
-    ceiling.sent(10, 2.0)
+    ceiling.sent(10, 4.0)
     assert not ceiling.held(100.0), "nobody has gone above it"
-    ceiling.sent(11, 3.0)
-    assert not ceiling.held(3.5)
+    ceiling.sent(11, 5.0)
+    assert not ceiling.held(5.5)
     assert ceiling.held(20.0)

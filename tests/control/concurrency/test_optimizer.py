@@ -8,6 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from streamproc.control.attempts import Attempt
+from streamproc.control.concurrency.ceiling import CROWD
 from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
 from tests.control.concurrency.plant import limits_of
 
@@ -118,12 +119,13 @@ def test_a_cohort_refused_once_or_twice_is_one_cut(cap: int, cohort: int, seed: 
     limits_of(optimizer, attempts=500, places=room, seed=seed)
     now = 1e6
     optimizer.started(now, cap + 1)
-    optimizer.finished(Attempt(now, now + 1, "overloaded"), cap)
+    for number in range(CROWD):
+        optimizer.finished(Attempt(now, now + 1 + 0.01 * number, "overloaded"), cap)
     cut = optimizer.limit
     assert cut <= cap
     for late in range(cohort):
         for _ in range(2):
-            optimizer.finished(Attempt(now - late, now + 1 + late, "overloaded"), cap + late)
+            optimizer.finished(Attempt(now - late, now + 2 + late, "overloaded"), cap + late)
     assert optimizer.limit == cut
 
 
