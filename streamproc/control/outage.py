@@ -32,7 +32,8 @@ class Outage:
             self._probe_at = now
 
     def refused(self, started_at: float, others_in_flight: int, now: float) -> float:
-        """Enter a refusal. While others are in the air it is no outage: those were accepted.
+        """Enter a refusal. Of an endpoint that is known to work it is no outage while others are in the air: those were
+        accepted.
 
         Returns:
             Seconds for which nobody should ask; 0 while there is no outage.
@@ -44,7 +45,7 @@ class Outage:
             self._in_a_row += 1
         elif self.going_on:
             return 0.0
-        self.going_on = others_in_flight == 0 and (not self._alive or self._in_a_row >= IN_A_ROW)
+        self.going_on = not self._alive or (others_in_flight == 0 and self._in_a_row >= IN_A_ROW)
         if not self.going_on:
             return 0.0
         longest = LONGEST_PAUSE_SECONDS if self._alive else LONGEST_PAUSE_BEFORE_READY_SECONDS

@@ -20,8 +20,9 @@ events = st.lists(
 def test_an_outage_begins_with_refusals_alone_and_ends_with_a_sign_of_life(
     script: list[tuple[str, float, int]],
 ) -> None:
-    """It begins with a refusal beside which nobody was in the air. It ends with an answer, with others in the air, or
-    when a request sent since the last refusal has survived: never by time alone. Pauses are bounded."""
+    """It begins with a refusal; once there was a sign of life, only with one beside which nobody was in the air. It
+    ends with an answer, then also with others in the air, or when a request sent since the last refusal has survived:
+    never by time alone. Pauses are bounded."""
     outage, now, alive, sent_at, last = Outage(), 0.0, False, None, -1.0
     for event, elapsed, others in script:
         now += elapsed
@@ -31,7 +32,7 @@ def test_an_outage_begins_with_refusals_alone_and_ends_with_a_sign_of_life(
             sent_at = now if sent_at is None else sent_at
         elif event in ("refused", "late"):
             pause = outage.refused(min(now, last) if event == "late" else now, others, now)
-            assert not (outage.going_on and not before and others)
+            assert not (outage.going_on and not before and others and alive)
             longest = LONGEST_PAUSE_SECONDS if alive else LONGEST_PAUSE_BEFORE_READY_SECONDS
             assert 0 <= pause <= longest
             assert pause == 0 or outage.going_on
