@@ -54,6 +54,7 @@ class Run:
             parts.config.resources.max_concurrent,
             wiring.knobs,
         )
+        wiring.feed.guard = self._supervisor.guard
 
     async def execute(self) -> Ending:
         """Work until the source ends or a halt is done with, and everything that has an outcome is committed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -26,9 +26,13 @@ class SourceFeed:
         halt: ends the reading.
         size: most rows in a batch; a knob.
         limit: most rows to accept in this run; `None` for all.
+
+    Attributes:
+        guard: called before each reading; may resize the ledger.
     """
 
     def __init__(self, source: Source, ledger: Ledger, halt: Halt, size: int, limit: int | None) -> None:
+        self.guard: Callable[[], None] = lambda: None
         self._source = source
         self._ledger = ledger
         self._halt = halt
@@ -49,6 +53,7 @@ class SourceFeed:
         while not self._accepted:
             rows: Sequence[Row] = ()
             with self._halt.cuts_short():
+                self.guard()
                 room = await self._ledger.room()
                 wanted = min(room, self.size) if self._left is None else min(room, self.size, self._left)
                 if wanted > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ from streamproc.control.windows import Window
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter, Snapshot
 from streamproc.llm.endpoint import Endpoint
+from streamproc.monitoring.free_memory import FreeMemory, find_trim
 from streamproc.monitoring.sample import ResourceSample
 from streamproc.pipeline.knobs import Knob, KnobLog
 from streamproc.pipeline.scale import Scale
@@ -24,7 +26,9 @@ Watcher = Callable[[Snapshot], None]
 
 TICK_SECONDS = 1.0
 GUARDS_A_TICK = 4
-"""Memory fills faster than a tick: it is looked at so many times in one."""
+"""Memory fills faster than a tick: it is looked at so many times in one, whatever else goes on."""
+GUARD_SECONDS = 0.01
+"""While records are read, it is looked at as often as this: a second of reading may be hundreds of megabytes."""
 WINDOWS_KEPT = 3600
 
 
@@ -66,6 +70,9 @@ class Supervisor:
         self._before = meter.snapshot()
         self._plan: Plan | None = None
         self._failed = False
+        self._headroom = 1.0
+        self._guarded_at = -math.inf
+        self._free_memory = FreeMemory(find_trim())
         self.windows: deque[Window] = deque(maxlen=WINDOWS_KEPT)
         self._knobs = KnobLog([*self._own_knobs(), *knobs])
 
@@ -74,9 +81,22 @@ class Supervisor:
         while True:
             for _ in range(GUARDS_A_TICK):
                 await anyio.sleep(TICK_SECONDS / GUARDS_A_TICK)
-                if self._vigil is not None:
-                    self._ledger.resize(self._optimizer.span_for(self._vigil.memory_headroom()))
+                self.guard()
+                if self._headroom < 1:
+                    await self._free_memory.give_back(anyio.current_time(), urgent=self._optimizer.intake_closed)
             self.tick()
+
+    def guard(self) -> None:
+        """Hold reading to what memory bears. To be asked before each reading: memory is looked at now and then."""
+        now = anyio.current_time()
+        if self._vigil is None or now - self._guarded_at < GUARD_SECONDS:
+            return
+        self._guarded_at = now
+        try:
+            self._headroom = self._vigil.memory_headroom()
+            self._ledger.resize(self._optimizer.span_for(self._headroom))
+        except Exception as raised:  # noqa: BLE001 - a mistake in deciding must not end the run
+            self._contain(raised)
 
     def tick(self) -> None:
         """Decide anew, and show the figures of this moment."""
@@ -84,9 +104,7 @@ class Supervisor:
         try:
             self._decide(snapshot)
         except Exception as raised:  # noqa: BLE001 - a mistake in deciding must not end the run
-            if not self._failed:
-                log.error("supervisor.failed", error_type=type(raised).__name__, reason=str(raised), exc_info=raised)
-            self._failed = True
+            self._contain(raised)
         self._before = snapshot
         for watcher in list(self._watchers):
             try:
@@ -94,6 +112,11 @@ class Supervisor:
             except Exception as raised:  # noqa: BLE001 - whoever looks on must not end the run
                 self._watchers.remove(watcher)
                 log.warning("watcher.dropped", error_type=type(raised).__name__, reason=str(raised))
+
+    def _contain(self, raised: Exception) -> None:
+        if not self._failed:
+            log.error("supervisor.failed", error_type=type(raised).__name__, reason=str(raised), exc_info=raised)
+        self._failed = True
 
     def _decide(self, snapshot: Snapshot) -> None:
         admission = self._endpoint.admission

@@ -49,6 +49,7 @@ class Wiring:
     Attributes:
         ledger: bounds the records on their way.
         endpoint: makes attempts.
+        feed: reads.
         stages: from source to sink.
         ends: of all channels, to be closed at the end.
         knobs: of the stages.
@@ -95,7 +96,8 @@ class Wiring:
         landing = Landing(parts.task, flights, meter)
         run_id = parts.sink.run_id
         model = ModelStage(parts, self.endpoint, landing, model_to_sink, halt, meter)
-        feed = SourceFeed(parts.source, ledger, halt, sizes.max_size if batched else sizes.initial_size, parts.limit)
+        read_at_a_time = sizes.max_size if batched else sizes.initial_size
+        self.feed = feed = SourceFeed(parts.source, ledger, halt, read_at_a_time, parts.limit)
         lookups = Batcher(records, sizes.max_size)  # without linger: what is there
         delivery: Batcher[Outcome] = Batcher(outcomes, SINK_BATCH, SINK_LINGER_SECONDS)
         due: Feed[Outcome] = InOrder(delivery, ledger) if parts.ordered else delivery
