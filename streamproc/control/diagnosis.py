@@ -93,7 +93,12 @@ def _by_model(window: Window) -> Diagnosis:
 def _rate(window: Window) -> str:
     rates = []
     if window.requests_per_second is not None:
-        rates.append(f"{window.requests_per_second:.3g} requests/s")
+        rates.append(f"{shown(window.requests_per_second)} requests/s")
     if window.tokens_per_second is not None:
-        rates.append(f"{window.tokens_per_second:.3g} text tokens/s")
+        rates.append(f"{shown(window.tokens_per_second)} text tokens/s")
     return f"; the rate in force is {' and '.join(rates)}" if rates else ""
+
+
+def shown(figure: float) -> str:
+    """Write a figure as a person would: at least three digits of it, and no power of ten."""
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from streamproc.control.diagnosis import Diagnosis, Limiter, diagnose, limiters_of
+from streamproc.control.diagnosis import Diagnosis, Limiter, diagnose, limiters_of, shown
 from streamproc.control.scalability import fit_scalability
 from streamproc.control.windows import Window
 
@@ -186,9 +186,9 @@ def advise(limiter: Limiter, window: Window, goodput: Mapping[int, float]) -> st
 
 def _about_rate(window: Window) -> str:
     if window.requests_per_second is not None:
-        above = f"{window.requests_per_second:.3g} requests/s"
+        above = f"{shown(window.requests_per_second)} requests/s"
     elif window.tokens_per_second is not None:
-        above = f"{window.tokens_per_second:.4g} text tokens/s"
+        above = f"{shown(window.tokens_per_second)} text tokens/s"
     else:
         above = "the account's rate"
     return f"the endpoint answers 429 above {above}: raising concurrency cannot help; ask for a higher limit"
@@ -200,7 +200,7 @@ def _about_settings(window: Window, goodput: Mapping[int, float]) -> str:
     if not window.adaptive:
         return f"concurrency is fixed at {window.limit}: let concurrency.adaptive find the best"
     gain = _gain(goodput, 2 * window.most)
-    tail = f"; twice as many would give about {gain[1]:.0%} more" if gain and gain[1] >= SMALLEST_GAIN else ""
+    tail = f"; twice as many would give about {gain.more:.0%} more" if gain and gain.more >= SMALLEST_GAIN else ""
     return f"resources.max_concurrent allows {window.most} calls at once{tail}"
 
 
@@ -208,16 +208,22 @@ def _about_goodput(window: Window, goodput: Mapping[int, float]) -> str | None:
     gain = _gain(goodput, window.most)
     if gain is None:
         return None
-    best, more = gain
-    if more < SMALLEST_GAIN:
+    if gain.more < SMALLEST_GAIN:
         return f"the endpoint does its best at about {window.limit} calls at once: only a faster or a second one helps"
-    return f"about {best} calls at once are predicted to give {more:.0%} more than {window.limit}"
+    return f"about {gain.best} calls at once are predicted to give {gain.more:.0%} more than {gain.reached}"
 
 
-def _gain(goodput: Mapping[int, float], most: int) -> tuple[int, float] | None:
-    """Predict the best number of calls at once, and the gain over the best one measured."""
+class _Gain(Struct, frozen=True):
+    """What the best number of calls at once would give more than the best one measured."""
+
+    best: int
+    more: float
+    reached: int
+
+
+def _gain(goodput: Mapping[int, float], most: int) -> _Gain | None:
     law = fit_scalability(goodput)
     if law is None:
         return None
     reached = max(goodput, key=lambda n: goodput[n])
-    return law.best(most), law.gain_left(reached, most)
+    return _Gain(law.best(most), law.gain_left(reached, most), reached)
