@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from streamproc.cache.tiered import TieredBackend
     from streamproc.completions import Completion, Message, Request, Usage
     from streamproc.control.batch_size import BatchSizeOptimizer
+    from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
+    from streamproc.control.performance import PerformanceOptimizer, Plan, Recommendation
+    from streamproc.control.windows import Window
     from streamproc.errors import (
         CacheUnavailable,
         ConfigError,
@@ -73,6 +76,7 @@ _HOME = {
     "Completed": "records",
     "Completion": "completions",
     "ConcurrencyConfig": "pipeline.config",
+    "ConcurrencyOptimizer": "control.concurrency.optimizer",
     "ConfigError": "errors",
     "CsvSource": "sources.csv",
     "CsvSourceConfig": "sources.csv",
@@ -92,9 +96,12 @@ _HOME = {
     "MemorySource": "sources.memory",
     "Message": "completions",
     "Outcome": "records",
+    "PerformanceOptimizer": "control.performance",
     "PipelineConfig": "pipeline.config",
+    "Plan": "control.performance",
     "ProviderError": "errors",
     "ProviderStop": "errors",
+    "Recommendation": "control.performance",
     "Record": "records",
     "RecordError": "records",
     "RedisBackend": "cache.redis.backend",
@@ -122,6 +129,7 @@ _HOME = {
     "TieredBackend": "cache.tiered",
     "Usage": "completions",
     "Verification": "pipeline.verification",
+    "Window": "control.windows",
     "verify": "pipeline.verification",
 }
 
@@ -140,6 +148,7 @@ __all__ = [
     "Completed",
     "Completion",
     "ConcurrencyConfig",
+    "ConcurrencyOptimizer",
     "ConfigError",
     "CsvSource",
     "CsvSourceConfig",
@@ -159,9 +168,12 @@ __all__ = [
     "MemorySource",
     "Message",
     "Outcome",
+    "PerformanceOptimizer",
     "PipelineConfig",
+    "Plan",
     "ProviderError",
     "ProviderStop",
+    "Recommendation",
     "Record",
     "RecordError",
     "RedisBackend",
@@ -189,6 +201,7 @@ __all__ = [
     "TieredBackend",
     "Usage",
     "Verification",
+    "Window",
     "verify",
 ]
 

@@ -65,7 +65,7 @@ class PerformanceOptimizer:
         least_span: what is left of that shortly before memory is critical.
     """
 
-    def __init__(self, span: int, least_span: int = 1) -> None:
+    def __init__(self, span: int = 1024, least_span: int = 1) -> None:
         if not 1 <= least_span <= span:
             raise ValueError(f"must be 1 <= least_span <= span, got {least_span} and {span}")
         self._span = span
