@@ -29,6 +29,7 @@ class Pace:
         self._configured_tokens = _bucket(tokens_per_minute)
         self._told_requests: TokenBucket | None = None
         self._told_tokens: TokenBucket | None = None
+        self._known = self._gather()
         self.learned_requests = LearnedRate()
         self.learned_tokens = LearnedRate()
         self._learned: TokenBucket | None = None
@@ -40,7 +41,7 @@ class Pace:
 
     def holding(self, now: float) -> bool:
         """Tell whether a rate is in force, or a pause."""
-        return self._learned is not None or any(self._buckets()) or self.pause(now) > 0
+        return self._learned is not None or bool(self._known) or self.pause(now) > 0
 
     @property
     def by_configuration(self) -> bool:
@@ -57,11 +58,10 @@ class Pace:
 
         One taken earlier in those that would allow it would be saved up, and go in a crowd.
         """
-        requests = [bucket for bucket in (self._configured_requests, self._told_requests) if bucket is not None]
-        words = [bucket for bucket in (self._configured_tokens, self._told_tokens) if bucket is not None]
-        needs = [*((bucket, 1.0) for bucket in requests), *((bucket, tokens) for bucket in words)]
-        wait = max((bucket.seconds_until(amount, now) for bucket, amount in needs), default=0.0)
-        at = max(now + wait, self._resume_at)
+        if not self._known:
+            return max(now, self._resume_at)
+        needs = [(bucket, tokens if by_tokens else 1.0) for bucket, by_tokens in self._known]
+        at = max(now + max(bucket.seconds_until(amount, now) for bucket, amount in needs), self._resume_at)
         for bucket, amount in needs:
             bucket.reserve(amount, now, at)
         return at
@@ -83,8 +83,8 @@ class Pace:
 
     def give_back(self, tokens: float) -> None:
         """Return text tokens that were reserved and not used; a negative amount takes more."""
-        for bucket in (self._configured_tokens, self._told_tokens):
-            if bucket is not None:
+        for bucket, by_tokens in self._known:
+            if by_tokens:
                 bucket.give_back(tokens)
 
     def sent(self, tokens: float, now: float) -> None:
@@ -115,6 +115,7 @@ class Pace:
         """Enter the account's limits, as the endpoint tells them; `None` where it tells nothing."""
         self._told_requests = _told(self._told_requests, requests_per_minute)
         self._told_tokens = _told(self._told_tokens, tokens_per_minute)
+        self._known = self._gather()
 
     def ramp(self, requests: int, seconds: float, now: float) -> None:
         """Spread the next so many requests over some seconds: if they are too many, not all are refused at once."""
@@ -132,21 +133,24 @@ class Pace:
     @property
     def requests_per_second(self) -> float | None:
         """The slowest rate of requests in force, where one is: configured, told or learned."""
-        rates = [bucket.rate for bucket in (self._configured_requests, self._told_requests) if bucket is not None]
-        if self._learned is not None and not self._by_tokens:
-            rates.append(self._learned.rate)
-        return min(rates, default=None)
+        return self._slowest(by_tokens=False)
 
     @property
     def tokens_per_second(self) -> float | None:
         """The slowest rate of text tokens in force, where one is."""
-        rates = [bucket.rate for bucket in (self._configured_tokens, self._told_tokens) if bucket is not None]
-        if self._learned is not None and self._by_tokens:
+        return self._slowest(by_tokens=True)
+
+    def _slowest(self, *, by_tokens: bool) -> float | None:
+        rates = [bucket.rate for bucket, unit in self._known if unit == by_tokens]
+        if self._learned is not None and self._by_tokens == by_tokens:
             rates.append(self._learned.rate)
         return min(rates, default=None)
 
-    def _buckets(self) -> tuple[TokenBucket | None, ...]:
-        return (self._configured_requests, self._configured_tokens, self._told_requests, self._told_tokens)
+    def _gather(self) -> tuple[tuple[TokenBucket, bool], ...]:
+        """Give the buckets of rates that are known, and whether each counts text tokens."""
+        requests, words = (self._configured_requests, self._told_requests), (self._configured_tokens, self._told_tokens)
+        found = [(bucket, False) for bucket in requests if bucket is not None]
+        return (*found, *((bucket, True) for bucket in words if bucket is not None))
 
 
 class Turn:

@@ -194,13 +194,13 @@ class ConcurrencyOptimizer:
     def _try_ceiling(self, in_flight: int, now: float) -> None:
         """Where refusals alone bound the limit, see now and then whether they still would come."""
         ceiling = self.ceiling
-        if self._limit < self._top() or in_flight + 1 < self._limit:
+        if not ceiling.known or self._limit < self._top() or in_flight + 1 < self._limit:
             return
         unknown = self._limit >= self.curve.highest
         if ceiling.trying:
             due = ceiling.held(now) and not unknown
         else:
-            due = self._best() >= self._limit and ceiling.answered()
+            due = ceiling.answered() and self._best() >= self._limit
         if due:
             ceiling.lift()
             self._base = self._top()
