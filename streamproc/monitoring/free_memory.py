@@ -14,7 +14,7 @@ from streamproc.monitoring.process import ProcessMemory
 WORTH_SHARE = 0.02
 """A gain of less than this share of what is resident was not worth the effort."""
 PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 10.0
 
 
 def find_trim() -> Callable[[], object] | None:

@@ -32,7 +32,7 @@ class Heap:
     st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=20),
 )
 def test_it_is_tried_as_often_as_it_is_worth_it(shares: list[float], script: list[tuple[float, bool]]) -> None:
-    """Never twice within a second, and always when a minute has passed, or, where it is urgent, a second."""
+    """Never twice within a second, and always when ten seconds have passed, or, where it is urgent, a second."""
 
     async def main() -> None:
         heap, now, last = Heap(shares), 0.0, None
@@ -52,7 +52,7 @@ def test_it_is_tried_as_often_as_it_is_worth_it(shares: list[float], script: lis
 
 
 def test_a_plain_example() -> None:
-    """Tries that gain nothing come after 1, 2, 4 s; one that gains brings the next after a second."""
+    """After tries that gain nothing the next comes after 2, 4, 8 s; after one that gains, a second later."""
 
     async def main() -> list[int]:
         heap = Heap([0.0, 0.0, 0.0, 0.3, 0.0])
