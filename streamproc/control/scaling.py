@@ -32,14 +32,14 @@ class ScalingSignal:
             now: seconds.
 
         Returns:
-            At least 1.
+            At least 1, and no more than there are records left, however little time is.
         """
         one_does = rate * seconds_left
         if min(rate, seconds_left, one_does) <= 0 or backlog < 0:
             return self._needed
         if not (math.isfinite(one_does) and math.isfinite(backlog / one_does)):
             return self._needed
-        needed = max(1.0, backlog / one_does)
+        needed = max(1.0, min(backlog, backlog / one_does))
         wanted = self._needed if abs(needed / self._needed - 1) <= TOLERANCE else math.ceil(needed)
         if not self._seen:
             self._seen.append((now, self._needed))

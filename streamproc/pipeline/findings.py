@@ -19,7 +19,7 @@ class Findings(Struct, frozen=True):
         limited_by: what bounded the speed for most of the time.
         recommendations: what would make it faster, in sentences.
         alerts: what fired and what was resolved, in sentences.
-        workers_needed: workers of this size that would meet the deadline; `None` without one.
+        workers_needed: workers of this size that would have met the deadline; `None` without one.
     """
 
     limited_by: Limiter
@@ -42,7 +42,7 @@ def find_out(
         windows: what was seen, oldest first.
         goodput: answers a second by calls at once, as measured.
         vigil: knows the alerts; `None` where nothing was monitored.
-        workers_needed: workers of this size that would meet the deadline; `None` without one.
+        workers_needed: workers of this size that would have met the deadline; `None` without one.
     """
     return Findings(
         next(iter(limiters_of(windows)), "source"),

@@ -103,7 +103,7 @@ class Run:
     def findings(self) -> Findings:
         """Say what limited the run so far, what could be done about it, and what alerts there were."""
         return find_out(
-            self._optimizer, list(self._supervisor.windows), self._goodput(), self._vigil, self._scale.workers_needed
+            self._optimizer, list(self._supervisor.windows), self._goodput(), self._vigil, self._scale.would_have_met
         )
 
     def _goodput(self) -> dict[int, float]:

@@ -63,6 +63,12 @@ def test_with_nothing_left_one_worker_is_needed() -> None:
     assert [signal.update(0, 1.0, 100.0, now=1000.0 * count) for count in range(3)] == [1, 1, 1]
 
 
+@given(st.integers(1, 100_000), st.floats(1e-6, 1e6), st.floats(1e-9, 1e6))
+def test_no_more_are_asked_for_than_there_are_records(backlog: int, rate: float, seconds_left: float) -> None:
+    """However little time is left, a worker without a record would help nobody."""
+    assert ScalingSignal().update(backlog, rate, seconds_left, now=0.0) <= backlog
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, 1e-320])
 def test_a_rate_that_is_not_known_says_nothing(rate: float) -> None:
     """With no rate, the need stays as it was."""
