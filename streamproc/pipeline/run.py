@@ -55,6 +55,7 @@ class Run:
             wiring.knobs,
         )
         wiring.feed.guard = self._supervisor.guard
+        wiring.headroom = lambda: self._supervisor.headroom
 
     async def execute(self) -> Ending:
         """Work until the source ends or a halt is done with, and everything that has an outcome is committed.

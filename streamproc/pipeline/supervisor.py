@@ -45,6 +45,10 @@ class Supervisor:
         scale: keeps the number of workers that would be needed.
         most: model calls that may ever be in the air at once.
         knobs: of others, to be logged beside.
+
+    Attributes:
+        windows: what was seen, the last hour.
+        headroom: how much memory was free at the last look, 0 to 1.
     """
 
     def __init__(
@@ -70,7 +74,7 @@ class Supervisor:
         self._before = meter.snapshot()
         self._plan: Plan | None = None
         self._failed = False
-        self._headroom = 1.0
+        self.headroom = 1.0
         self._guarded_at = -math.inf
         self._free_memory = FreeMemory(find_trim())
         self.windows: deque[Window] = deque(maxlen=WINDOWS_KEPT)
@@ -82,7 +86,7 @@ class Supervisor:
             for _ in range(GUARDS_A_TICK):
                 await anyio.sleep(TICK_SECONDS / GUARDS_A_TICK)
                 self.guard()
-                if self._headroom < 1:
+                if self.headroom < 1:
                     await self._free_memory.give_back(anyio.current_time(), urgent=self._optimizer.intake_closed)
             self.tick()
 
@@ -93,8 +97,8 @@ class Supervisor:
             return
         self._guarded_at = now
         try:
-            self._headroom = self._vigil.memory_headroom()
-            self._ledger.resize(self._optimizer.span_for(self._headroom))
+            self.headroom = self._vigil.memory_headroom()
+            self._ledger.resize(self._optimizer.span_for(self.headroom))
         except Exception as raised:  # noqa: BLE001 - a mistake in deciding must not end the run
             self._contain(raised)
 

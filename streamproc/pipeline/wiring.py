@@ -53,6 +53,7 @@ class Wiring:
         stages: from source to sink.
         ends: of all channels, to be closed at the end.
         knobs: of the stages.
+        headroom: gives how much memory is free, 0 to 1; asked after each batch.
 
     Args:
         parts: what the run works with.
@@ -66,7 +67,7 @@ class Wiring:
         self.knobs: list[Knob] = []
         self.ends: list[Inbox[Any] | Outbox[Any]] = []
         self._meter = meter
-        self._headroom: Callable[[], float] = parts.vigil.memory_headroom if parts.vigil else lambda: 1.0
+        self.headroom: Callable[[], float] = lambda: 1.0
         allowed = admission(config)
         self._pool = TokenPool(allowed.limit)
         sender = asked(config, parts.completer)
@@ -138,7 +139,7 @@ class Wiring:
             return keep_size
         optimizer = BatchSizeOptimizer(sizes.initial_size, least, sizes.max_size)
         self.knobs.append(Knob(name, lambda: optimizer.wanted, lambda: optimizer.reason, BATCH_STEP))
-        return AdaptiveSize(optimizer, resize, self._headroom)
+        return AdaptiveSize(optimizer, resize, lambda: self.headroom())
 
     def _measure(self, inboxes: Sequence[Inbox[Any]]) -> None:
         meter, pool, memory, allowed = self._meter, self._pool, ProcessMemory(), self.endpoint.admission
