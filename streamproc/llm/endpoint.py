@@ -21,6 +21,7 @@ from streamproc.llm.rate_limits import RateLimits
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 """The pauses while no connection can be made: doubling from the first to the longest."""
+OUTAGE_REST_SECONDS = 1.0
 OVERLOADED = frozenset({502, 503, 504, 529})
 """What endpoints answer, or the gateways before them, that have too much to do."""
 NOBODY_ANSWERED = frozenset({"deadline", "connect_timeout"})
@@ -149,6 +150,14 @@ class Endpoint(Generic[Q, A]):
         if self._teller is not None and (told := self._teller.limits) is not self._told and told is not None:
             self._told = told
             self.admission.pace.told(told.requests_per_minute, told.tokens_per_minute)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait before a record's next attempt, or until a halt is requested.
+
+        While the endpoint is down everybody waits for it together, in `turn`. A wait of the record's own beside that
+        would outlast the outage, by up to a minute.
+        """
+        await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if self.admission.down else seconds)
 
     async def _attempt(self, request: Q) -> A:
         scope = self._deadlines.start()

@@ -102,7 +102,7 @@ class BatchCallHandler:
                         await self._give_up(part, error)
                     return halves
                 self._meter.add("retries_total")
-                await self._halt.sleep(delay)
+                await self._endpoint.rest(delay)
                 await permit.reacquire()
             else:
                 retries.succeeded()

@@ -87,7 +87,7 @@ class LlmCallHandler:
                     await self._outcomes.send(self._landing.failed(call, reason, retries.sent))
                     return
                 self._meter.add("retries_total")
-                await self._halt.sleep(delay)
+                await self._endpoint.rest(delay)
                 await permit.reacquire()
             else:
                 retries.succeeded()
