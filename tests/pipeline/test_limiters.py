@@ -21,8 +21,8 @@ runs = settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.gener
 @runs
 @given(st.integers(16, 96), st.integers(0, 1000))
 def test_the_limit_is_found_without_any_setting(places: int, seed: int) -> None:
-    """On an endpoint with a hard knee a run comes to about as many calls at once as it has places, and says what
-    limited it."""
+    """On an endpoint with a hard knee, where a call takes a second, a run comes to about as many calls at once as it
+    has places, uses them, and says what limited it."""
     knee = Profile(
         name="k", ttft_seconds=0.05, step_seconds_floor=0.015, max_running=places, output_mu=4.0, output_sigma=0.5
     )
@@ -31,8 +31,8 @@ def test_the_limit_is_found_without_any_setting(places: int, seed: int) -> None:
     report = run_virtual(running.run(watchers=[lambda snapshot: limits.append(snapshot.gauges["llm_call_permits"])]))
     assert report.completed == 120 * places
     late = sorted(limits[len(limits) // 2 :])
-    assert 0.7 * places <= late[len(late) // 2] <= 1.6 * places
-    assert report.final_concurrency <= 2.2 * places, "it looks one step higher now and then"
+    assert 0.7 * places <= late[len(late) // 2] <= 2 * places, "the steps of the grid are wide"
+    assert report.records_per_second >= 0.8 * places
     assert report.limited_by == "goodput"
 
 
