@@ -29,6 +29,8 @@ GUARDS_A_TICK = 4
 """Memory fills faster than a tick: it is looked at so many times in one, whatever else goes on."""
 GUARD_SECONDS = 0.01
 """While records are read, it is looked at as often as this: a second of reading may be hundreds of megabytes."""
+SHORT_SECONDS = 30.0
+"""After memory was short, what is freed is given back for so long: an alert ends only well below where it began."""
 WINDOWS_KEPT = 3600
 
 
@@ -75,7 +77,7 @@ class Supervisor:
         self._plan: Plan | None = None
         self._failed = False
         self.headroom = 1.0
-        self._guarded_at = -math.inf
+        self._guarded_at = self._short_at = -math.inf
         self._free_memory = FreeMemory(find_trim())
         self.windows: deque[Window] = deque(maxlen=WINDOWS_KEPT)
         self._knobs = KnobLog([*self._own_knobs(), *knobs])
@@ -86,9 +88,14 @@ class Supervisor:
             for _ in range(GUARDS_A_TICK):
                 await anyio.sleep(TICK_SECONDS / GUARDS_A_TICK)
                 self.guard()
-                if self.headroom < 1:
-                    await self._free_memory.give_back(anyio.current_time(), urgent=self._optimizer.intake_closed)
+                await self._give_back(anyio.current_time())
             self.tick()
+
+    async def _give_back(self, now: float) -> None:
+        if self.headroom < 1:
+            self._short_at = now
+        if now - self._short_at <= SHORT_SECONDS:
+            await self._free_memory.give_back(now, urgent=self._optimizer.intake_closed)
 
     def guard(self) -> None:
         """Hold reading to what memory bears. To be asked before each reading: memory is looked at now and then."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamproc.control.performance import REOPEN_HEADROOM, PerformanceOptimizer
 from streamproc.flow.meter import Snapshot
 from streamproc.monitoring.alerting import ResourceAlert
+from streamproc.monitoring.free_memory import FreeMemory
 from streamproc.pipeline.knobs import Knob, KnobLog
 from streamproc.pipeline.supervisor import GUARDS_A_TICK
 from streamproc.pipeline.vigil import Vigil
@@ -214,6 +215,24 @@ def test_reading_stops_where_memory_is_critical_and_goes_on_after(monkeypatch: p
     run_virtual(main())
     assert [spans[second][1] for second in (10, 65, 80, 95)] == [2048, 1, 1024, 2048]
     assert spans[65][0] <= 1 < spans[80][0]
+
+
+def test_free_memory_is_given_back_while_it_is_short_and_for_a_while_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before memory is short, then until 30 s after it was: urgently only while reading is held back."""
+    asked: dict[int, bool] = {}
+    left = {10: 0.5, 20: 0.0, 30: 1.0}
+
+    async def give_back(_: FreeMemory, now: float, *, urgent: bool = False) -> None:
+        asked[int(now)] = urgent
+
+    def headroom(_: Vigil) -> float:
+        return next((share for since, share in reversed(left.items()) if anyio.current_time() >= since), 1.0)
+
+    monkeypatch.setattr(FreeMemory, "give_back", give_back)
+    monkeypatch.setattr(Vigil, "memory_headroom", headroom)
+    play(800, config({"adaptive": False, "initial": 8}), Echo(1.0))
+    assert sorted(asked) == list(range(10, 60))
+    assert [second for second, urgent in asked.items() if urgent] == list(range(20, 30))
 
 
 def test_guarding_costs_little_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
