@@ -94,8 +94,12 @@ class Supervisor:
     async def _give_back(self, now: float) -> None:
         if self.headroom < 1:
             self._short_at = now
-        if now - self._short_at <= SHORT_SECONDS:
+        if now - self._short_at > SHORT_SECONDS:
+            return
+        try:
             await self._free_memory.give_back(now, urgent=self._optimizer.intake_closed)
+        except Exception as raised:  # noqa: BLE001 - trying to help must not end the run
+            self._contain(raised)
 
     def guard(self) -> None:
         """Hold reading to what memory bears. To be asked before each reading: memory is looked at now and then."""

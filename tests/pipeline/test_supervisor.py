@@ -235,6 +235,14 @@ def test_free_memory_is_given_back_while_it_is_short_and_for_a_while_after(monke
     assert [second for second, urgent in asked.items() if urgent] == list(range(20, 30))
 
 
+def test_giving_memory_back_may_fail(monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
+    """A mistake there is logged once, and the run goes on to its end."""
+    monkeypatch.setattr(FreeMemory, "give_back", raising)
+    monkeypatch.setattr(Vigil, "memory_headroom", lambda _: 0.5)
+    assert play(100, config({"adaptive": False, "initial": 8}), Echo(1.0)).completed == 100
+    assert len(lines.of("supervisor.failed")) == 1
+
+
 def test_guarding_costs_little_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick run reads thousands of times a second; memory is looked at no more than a hundred, and at least
     four times, a second."""
