@@ -15,6 +15,7 @@ SCENARIOS = {
     "control": ["bench.control", "--seeds", "both"],
     "control-http": ["bench.control_http"],
     "embeddings": ["bench.embeddings"],
+    "supervisor": ["bench.supervisor_cost"],
 }
 """Modules that are run, with their arguments, by the scenarios' names."""
 
