@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 
-CROWD = 3
-CROWD_SENDS = 6
-"""So many refusals with no more attempts sent between them are no chance: endpoints that fail now and then at random do
-so under any load, and must not be given less for it."""
+CROWD = 6
+CROWD_EVENTS = 14
+"""So many refusals with no more attempts sent or answered between them are no chance: endpoints that fail now and then
+at random do so under any load, and must not be given less for it."""
+MANY_CHANCE_REFUSALS = 0.01
+RAISE_EVENTS = 4
+"""Where a larger share than this is refused by chance, a raise has failed only if a second refusal follows at once."""
+CHANCE_MEMORY = 0.99
 STREAK_FACTORS = (1.0, 0.9, 0.8, 0.7)
 """By how much a first crowd of refusals cuts, and further ones in a row. The first needs no margin: what was in
 the air beside the refused attempt had been accepted. More of them say that there is far less room than there was."""
@@ -35,7 +39,8 @@ class Ceiling:
         self.value = math.inf
         self._cut_at = -math.inf
         self._streak = -1
-        self._sends = 0
+        self._events = 0
+        self._chance = 0.0
         self._refusals: deque[int] = deque(maxlen=CROWD)
         self._last: tuple[float, float] | None = None
         self._refusal_seconds = 0.0
@@ -57,7 +62,7 @@ class Ceiling:
 
     def sent(self, in_flight: int, now: float) -> None:
         """Enter an attempt that sets out; `in_flight` includes it."""
-        self._sends += 1
+        self._events += 1
         if self.trying and self._tested_at is None and in_flight > self._proven:
             self._tested_at = now
 
@@ -78,9 +83,11 @@ class Ceiling:
         if (started_at, now) == self._last:
             return  # entered twice
         self._last = (started_at, now)
-        self._refusals.append(self._sends)
-        crowd = len(self._refusals) == CROWD and self._sends - self._refusals[0] <= CROWD_SENDS
-        if self.trying and others_in_flight >= self._proven:
+        gap = self._events - self._refusals[-1] if self._refusals else CROWD_EVENTS
+        self._refusals.append(self._events)
+        crowd = len(self._refusals) == CROWD and self._events - self._refusals[0] <= CROWD_EVENTS
+        alone = self._chance > MANY_CHANCE_REFUSALS and gap > RAISE_EVENTS
+        if self.trying and others_in_flight >= self._proven and not alone:
             self._patience = min(2 * self._patience, LONGEST_PATIENCE)
             self.value, self._streak = min(self.value, room), -1
         elif crowd:
@@ -88,12 +95,18 @@ class Ceiling:
             self._streak = min(self._streak + 1, len(STREAK_FACTORS) - 1)
             self.value = min(self.value, max(1, math.floor(STREAK_FACTORS[self._streak] * room)))
         else:
-            if len(self._refusals) > 1 and self._sends - self._refusals[-2] > CROWD_SENDS:
+            self._chance = CHANCE_MEMORY * self._chance + (1 - CHANCE_MEMORY)
+            if gap > CROWD_EVENTS:
                 self._streak = -1
             return
         self._answers = 0
         self._stop_trying()
         self._cut_at = now
+
+    def accepted(self) -> None:
+        """Count an answer: what it is an answer to was not refused."""
+        self._events += 1
+        self._chance *= CHANCE_MEMORY
 
     def answered(self) -> bool:
         """Enter an answer that came while the ceiling was reached; tell whether it is time to try a higher one."""

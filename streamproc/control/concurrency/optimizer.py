@@ -120,6 +120,7 @@ class ConcurrencyOptimizer:
         if attempt.ending == "overloaded" or (attempt.ending == "rate_limited" and attempt.retry_after is None):
             self._refused(attempt, in_flight)
         elif attempt.ending == "answered" and self._epoch is not None:
+            self.ceiling.accepted()
             self._work.enter(attempt)
             if self._epoch.answered(attempt):
                 self._measured(self._epoch, now)

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc.control.concurrency.ceiling import CROWD, CROWD_SENDS, LONGEST_PATIENCE, Ceiling
+from streamproc.control.concurrency.ceiling import CROWD, CROWD_EVENTS, LONGEST_PATIENCE, Ceiling
 
 events = st.lists(
     st.tuples(
@@ -115,7 +115,7 @@ def test_a_plain_example() -> None:
     assert ceiling.value < 47
 
 
-@given(st.lists(st.integers(CROWD_SENDS, 200), max_size=100), st.integers(1, 300))
+@given(st.lists(st.integers(CROWD_EVENTS, 200), max_size=100), st.integers(1, 300))
 def test_refusals_now_and_then_are_chance(gaps: list[int], in_flight: int) -> None:
     """Single refusals with attempts accepted between them put up no ceiling, however many there are."""
     ceiling, now = Ceiling(), 0.0
