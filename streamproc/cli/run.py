@@ -53,7 +53,8 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     """
     as_json = options.log_format == "json"  # then standard error holds nothing else
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    secrets = [os.environ.get(config.llm.api_key_env, "").strip(), config.cache.password]
+    webhook = os.environ.get(config.alerts.webhook_url_env or "", "").strip()
+    secrets = [os.environ.get(config.llm.api_key_env, "").strip(), config.cache.password, webhook]
     configure(options.log_format, options.log_level, console, secrets)
     pipeline = DataProcessingPipeline(config)
     if options.overwrite and config.sink is not None:

@@ -9,6 +9,8 @@ from streamproc.control.attempts import Attempt
 from streamproc.control.outage import Outage
 from streamproc.control.pace import Pace, Turn
 
+LONGEST_HOLD_SECONDS = 60.0
+"""How long an endpoint that refuses everything may have everybody wait at a time."""
 RECHECK_SECONDS = 0.1
 RAMP_SHARE = 0.2
 LONGEST_RAMP_SECONDS = 1.0
@@ -85,9 +87,11 @@ class Admission:
     @property
     def limit(self) -> int:
         """Requests that may be in the air at once: one during an outage, never above `cap`."""
-        if self._outage.going_on:
-            return 1
-        return int(max(1, min(self.concurrency.limit, self.cap)))
+        return self.limit_of(self.concurrency.limit)
+
+    def limit_of(self, wanted: int) -> int:
+        """Give what is left of a limit: one during an outage, never above `cap`."""
+        return 1 if self._outage.going_on else int(max(1, min(wanted, self.cap)))
 
     @property
     def down(self) -> bool:
@@ -129,20 +133,22 @@ class Admission:
         self.in_flight -= 1
         now = attempt.ended_at
         if attempt.ending == "rate_limited" and attempt.retry_after is not None:
-            self._outage.gone()
+            self._alive(now)  # it counts requests, so it works
             self.pace.refused(tokens, attempt.started_at, now)
-            self.pace.hold(now + attempt.retry_after)
+            self.pace.hold(now + attempt.retry_after, rated=True)
         elif attempt.ending in ("overloaded", "rate_limited"):
             if (pause := self._outage.refused(attempt.started_at, self.in_flight, now)) > 0:
                 self.pace.hold(now + pause)
             if self._outage.going_on:
+                self.pace.hold(now + min(attempt.retry_after or 0.0, LONGEST_HOLD_SECONDS))
                 return  # not a question of how many: nothing is to be learned
         elif attempt.ending == "answered":
-            if self._outage.answered():
-                self.concurrency.recovered(now, self.in_flight)
+            self._alive(now)
             used = attempt.prompt_tokens + attempt.completion_tokens
             if used:
                 self.pace.give_back(tokens - used)
+        elif attempt.ending == "rejected":
+            self._alive(now)
         else:
             self._outage.gone()
         before = self.concurrency.limit
@@ -162,6 +168,10 @@ class Admission:
     def restart(self, now: float) -> None:
         """Measure the endpoint anew."""
         self.concurrency.restart(now, self.in_flight)
+
+    def _alive(self, now: float) -> None:
+        if self._outage.answered():
+            self.concurrency.recovered(now, self.in_flight)
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second."""

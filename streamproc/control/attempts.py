@@ -6,9 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-Ending = Literal["answered", "rate_limited", "overloaded", "failed"]
-"""How an attempt ended: with an answer; with 429; with word that the endpoint has too much to do (502, 503, 504, 529);
-with anything else, which says nothing about its load (rejected, cut off, never sent, ended by us)."""
+Ending = Literal["answered", "rejected", "rate_limited", "overloaded", "failed"]
+"""How an attempt ended: with an answer; with word that this request will never do; with 429; with word that the
+endpoint has too much to do (502, 503, 504, 529); with anything else, which says nothing about the endpoint (cut off,
+never sent, ended by us)."""
 
 
 class Attempt(Struct, frozen=True, gc=False):

@@ -33,10 +33,16 @@ class Diagnosis(Struct, frozen=True):
     evidence: str
 
 
+def telling(windows: Iterable[Window]) -> list[Window]:
+    """Give the windows that tell what limits a run: not its tail, unless there is nothing else."""
+    seen = list(windows)
+    return [window for window in seen if not window.tail] or seen
+
+
 def limiters_of(windows: Iterable[Window]) -> dict[Limiter, float]:
     """Give for how many seconds each thing limited a run, the longest first."""
     seconds: dict[Limiter, float] = {}
-    for window in windows:
+    for window in telling(windows):
         limiter = diagnose(window).limited_by
         seconds[limiter] = seconds.get(limiter, 0.0) + window.seconds
     return dict(sorted(seconds.items(), key=lambda each: -each[1]))
@@ -68,10 +74,18 @@ def diagnose(window: Window) -> Diagnosis:
 
 def _model_busy(window: Window) -> bool:
     held = window.in_flight + window.paced
-    return window.down or window.waiting_calls > 0 or held >= USED * window.limit
+    return (
+        window.down
+        or window.unreachable
+        or window.resting > held
+        or window.waiting_calls > 0
+        or held >= USED * window.limit
+    )
 
 
 def _by_model(window: Window) -> Diagnosis:
+    if window.unreachable:
+        return Diagnosis("capacity", "no connection can be made")
     if window.down:
         return Diagnosis("capacity", "the endpoint refuses everything; one request at a time asks how it is")
     if window.paced > PACED * max(1, window.limit):
@@ -79,6 +93,8 @@ def _by_model(window: Window) -> Diagnosis:
         return Diagnosis(
             "user" if window.configured_rate else "rate", f"{window.paced} calls wait for their turn{rate}"
         )
+    if window.resting > window.in_flight + window.paced:
+        return Diagnosis("capacity", f"{window.resting} records wait before they are tried again")
     if not window.adaptive:
         return Diagnosis("user", f"concurrency is fixed at {window.limit}")
     if window.ceiling is not None and window.limit >= USED * window.ceiling:

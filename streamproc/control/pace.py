@@ -10,6 +10,7 @@ from streamproc.control.pacing import TokenBucket
 BURST_SECONDS = 1.0
 """How much of a rate may be used at once."""
 LEARNED_BURST_SECONDS = 1.0
+MOST_DEBT_SECONDS = 60.0
 CLOCK_SECONDS = 1e-6
 """A shorter wait is none: adding it to the time might not change the time."""
 TOLD_SHARE = 0.99
@@ -38,10 +39,11 @@ class Pace:
         self._ramp_ends = -math.inf
         self._lessons = 0
         self._resume_at = -math.inf
+        self._rated_until = -math.inf
 
     def holding(self, now: float) -> bool:
-        """Tell whether a rate is in force, or a pause."""
-        return self._learned is not None or bool(self._known) or self.pause(now) > 0
+        """Tell whether a rate holds requests back, or a pause that the account's rate has caused."""
+        return self._learned is not None or bool(self._known) or now < self._rated_until
 
     @property
     def by_configuration(self) -> bool:
@@ -82,10 +84,13 @@ class Pace:
         return self._learned.reserve(tokens if self._by_tokens else 1, now)
 
     def give_back(self, tokens: float) -> None:
-        """Return text tokens that were reserved and not used; a negative amount takes more."""
+        """Return text tokens that were reserved and not used; a negative amount takes more.
+
+        No single answer costs more than a minute of the rate, whatever it says it has used.
+        """
         for bucket, by_tokens in self._known:
             if by_tokens:
-                bucket.give_back(tokens)
+                bucket.give_back(max(tokens, -MOST_DEBT_SECONDS * bucket.rate))
 
     def sent(self, tokens: float, now: float) -> None:
         """Enter a request that sets out."""
@@ -113,22 +118,45 @@ class Pace:
 
     def told(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         """Enter the account's limits, as the endpoint tells them; `None` where it tells nothing."""
+        before = self.requests_per_second, self.tokens_per_second
         self._told_requests = _told(self._told_requests, requests_per_minute)
         self._told_tokens = _told(self._told_tokens, tokens_per_minute)
         self._known = self._gather()
+        if (self.requests_per_second, self.tokens_per_second) != before:
+            self._lessons += 1
 
     def ramp(self, requests: int, seconds: float, now: float) -> None:
         """Spread the next so many requests over some seconds: if they are too many, not all are refused at once."""
         self._ramp = TokenBucket(requests / seconds, 1.0)
         self._ramp_ends = now + seconds
 
-    def hold(self, until: float) -> None:
-        """Have nobody send before `until`, in seconds; a shorter hold than the one in force changes nothing."""
+    def hold(self, until: float, *, rated: bool = False) -> None:
+        """Have nobody send before `until`, in seconds; a shorter hold than the one in force changes nothing.
+
+        Args:
+            until: seconds.
+            rated: whether the account's rate is the cause.
+        """
         self._resume_at = max(self._resume_at, until)
+        if rated:
+            self._rated_until = max(self._rated_until, until)
 
     def pause(self, now: float) -> float:
         """Give the seconds for which nobody may send."""
         return max(0.0, self._resume_at - now)
+
+    @property
+    def by_word(self) -> bool:
+        """Tell whether the endpoint tells a rate, and its refusals have taught none."""
+        return self._learned is None and bool(self._told_requests or self._told_tokens)
+
+    @property
+    def reason(self) -> str:
+        """Where the rate in force comes from, in a few words."""
+        if self._learned is not None:
+            return "learned from refusals"
+        told = self._told_requests or self._told_tokens
+        return "told by the endpoint" if told else "configured" if self._known else "no rate is known"
 
     @property
     def requests_per_second(self) -> float | None:
@@ -184,7 +212,8 @@ class Turn:
                 self._due = pace._reserve_known(self._tokens, now)  # noqa: SLF001
             if self._lessons != pace._lessons:  # noqa: SLF001
                 self._lessons = pace._lessons  # noqa: SLF001
-                self._due = max(self._due, now + pace._reserve_learned(self._tokens, now))  # noqa: SLF001
+                learned = now + pace._reserve_learned(self._tokens, now)  # noqa: SLF001
+                self._due = max(pace._reserve_known(self._tokens, now), learned)  # noqa: SLF001
         wait = self._due - now
         return wait if wait > CLOCK_SECONDS else 0.0
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from streamproc.control.diagnosis import Diagnosis, Limiter, diagnose, limiters_of, shown
+from streamproc.control.diagnosis import Diagnosis, Limiter, diagnose, limiters_of, shown, telling
 from streamproc.control.scalability import fit_scalability
 from streamproc.control.windows import Window
 
@@ -136,7 +136,7 @@ class PerformanceOptimizer:
             One piece of advice for each thing that limited the run a tenth of the time or more, the longest first.
         """
         seconds = limiters_of(windows)
-        last = {diagnose(window).limited_by: window for window in windows}
+        last = {diagnose(window).limited_by: window for window in telling(windows)}
         total = sum(seconds.values())
         return [
             Recommendation(limiter, advice)
@@ -156,8 +156,12 @@ def advise(limiter: Limiter, window: Window, goodput: Mapping[int, float]) -> st
     match limiter:
         case "rate":
             return _about_rate(window)
+        case "capacity" if window.unreachable:
+            return "for a time no connection could be made: look whether the endpoint runs and the network holds"
         case "capacity" if window.down:
-            return "the endpoint refuses everything: look whether it runs, and whether its address is right"
+            return "for a time the endpoint refused everything: look whether it runs, and whether its address is right"
+        case "capacity" if window.ceiling is None:
+            return "records wait before they are tried again: look at the errors that the endpoint answers with"
         case "capacity":
             return (
                 f"the endpoint refuses more than {window.ceiling} calls at once: raising concurrency cannot help; "
@@ -191,7 +195,8 @@ def _about_rate(window: Window) -> str:
         above = f"{shown(window.tokens_per_second)} text tokens/s"
     else:
         above = "the account's rate"
-    return f"the endpoint answers 429 above {above}: raising concurrency cannot help; ask for a higher limit"
+    says = "tells a limit of" if window.told_rate else "answers 429 above"
+    return f"the endpoint {says} {above}: raising concurrency cannot help; ask for a higher limit"
 
 
 def _about_settings(window: Window, goodput: Mapping[int, float]) -> str:

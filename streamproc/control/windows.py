@@ -22,6 +22,10 @@ class Window(Struct, frozen=True, kw_only=True):
         searching: whether it still grows by doubling.
         ceiling: the most calls at once that the endpoint takes; `None` while it has refused none.
         down: whether the endpoint refuses everything.
+        unreachable: whether no connection can be made.
+        told_rate: whether the rate in force is one that the endpoint tells, not one that its refusals have taught.
+        resting: records that wait before they are tried again.
+        tail: whether the source has ended, so that only stragglers are left.
         paced: calls that hold a permit and wait for their turn by a rate, or for the end of a pause.
         requests_per_second: the slowest rate of requests in force; `None` for none.
         tokens_per_second: the slowest rate of text tokens in force; `None` for none.
@@ -51,6 +55,10 @@ class Window(Struct, frozen=True, kw_only=True):
     searching: bool = False
     ceiling: int | None = None
     down: bool = False
+    unreachable: bool = False
+    told_rate: bool = False
+    resting: int = 0
+    tail: bool = False
     paced: int = 0
     requests_per_second: float | None = None
     tokens_per_second: float | None = None

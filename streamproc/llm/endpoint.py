@@ -9,7 +9,7 @@ from streamproc._log import log
 from streamproc.completions import Request, Usage
 from streamproc.control.admission import Admission
 from streamproc.control.attempts import Attempt, Ending
-from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited, Unavailable
+from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited, RejectedRequest, Unavailable
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
@@ -57,7 +57,8 @@ class TellsLimits(Protocol):
 class Endpoint(Generic[Q, A]):
     """Send requests, or batches of them, as the admission allows, tell it what came of them, and judge errors.
 
-    A provider that asks for a pause gets one from everybody: the whole endpoint waits, not the one call.
+    A provider that asks for a pause with 429 gets one from everybody: the whole endpoint waits, not the one call. With
+    503 it gets one from the one call, and from everybody while it refuses everything.
 
     Args:
         completer: does the sending.
@@ -95,6 +96,12 @@ class Endpoint(Generic[Q, A]):
         self._deadlines = Deadlines(timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._unreached = 0
+        self.resting = 0
+
+    @property
+    def unreachable(self) -> bool:
+        """Tell whether no connection could be made at the last attempt."""
+        return self._unreached > 0
 
     async def turn(self, request: Q) -> None:
         """Wait until this request may be sent, or a halt is requested."""
@@ -118,7 +125,7 @@ class Endpoint(Generic[Q, A]):
         try:
             completion = await self._attempt(request)
         except ProviderError as error:
-            ending, retry_after = _ending(error), error.retry_after
+            ending, retry_after = "failed" if self._halt.requested else _ending(error), error.retry_after
             judged = self._health.judge(error, started_at)
             self._meter.add(f"model_errors_{error.kind}_total")
             self._pause_for(judged)
@@ -157,7 +164,11 @@ class Endpoint(Generic[Q, A]):
         While the endpoint is down everybody waits for it together, in `turn`. A wait of the record's own beside that
         would outlast the outage, by up to a minute.
         """
-        await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if self.admission.down else seconds)
+        self.resting += 1
+        try:
+            await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if self.admission.down else seconds)
+        finally:
+            self.resting -= 1
 
     async def _attempt(self, request: Q) -> A:
         scope = self._deadlines.start()
@@ -206,6 +217,8 @@ def _ending(error: ProviderError) -> Ending:
     """Say what a failed attempt tells about the endpoint's load."""
     if isinstance(error, RateLimited):
         return "rate_limited"
+    if isinstance(error, RejectedRequest):
+        return "rejected"
     if isinstance(error, Unavailable) and error.status in OVERLOADED:
         return "overloaded"
     return "overloaded" if error.code in NOBODY_ANSWERED else "failed"

@@ -25,7 +25,7 @@ from streamproc.llm.answers import completion_from
 from streamproc.llm.batch_answers import continuations_from, embeddings_from
 from streamproc.llm.config import check_base_url
 from streamproc.llm.errors import error_for
-from streamproc.llm.rate_limits import RateLimits, told_limits
+from streamproc.llm.rate_limits import LIMIT_HEADERS, RateLimits, told_limits, unsure_of_period
 from streamproc.llm.secret import SecretStr
 
 LARGE_BODY_BYTES = 1 << 20
@@ -75,7 +75,8 @@ class OpenAICompleter:
         except OSError as error:
             raise ConfigError(f"llm.ca_file: cannot read {ca_file!r}: {error.strerror or error}") from error
         self._session: aiohttp.ClientSession | None = None
-        self._stated: tuple[str | None, str | None] = (None, None)
+        self._stated: tuple[str | None, ...] = (None,) * len(LIMIT_HEADERS)
+        self._unsure = False
         self._limits: RateLimits | None = None
 
     async def __aenter__(self) -> Self:
@@ -133,10 +134,13 @@ class OpenAICompleter:
 
     def _listen(self, headers: Mapping[str, str]) -> None:
         """Read the account's limits where they were not read before; they rarely change."""
-        stated = (headers.get("x-ratelimit-limit-requests"), headers.get("x-ratelimit-limit-tokens"))
-        if stated != self._stated:
+        stated = tuple(headers.get(name) for name in LIMIT_HEADERS)
+        if stated != self._stated or self._unsure:
             self._stated = stated
-            self._limits = told_limits(_lower(headers))
+            self._unsure = unsure_of_period(headers)
+            limits = told_limits(_lower(headers))
+            if limits != self._limits:
+                self._limits = limits
 
     async def _post(self, url: str, body: bytes, most_bytes: int) -> bytes:
         assert self._session is not None, "use it as an async context manager"

@@ -18,6 +18,13 @@ from streamproc.llm.waiting import duration
 
 LONGEST_PERIOD_SECONDS = 600.0
 """A limit that takes longer than this to fill up is not by the minute."""
+LIMIT_HEADERS = (
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-limit-tokens",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-tokens-limit",
+)
+"""What holds a limit."""
 _COUNT = re.compile(r"[0-9]{1,12}")
 
 
@@ -46,6 +53,15 @@ def told_limits(headers: Mapping[str, str]) -> RateLimits | None:
     if requests is None and tokens is None:
         return None
     return RateLimits(requests, tokens)
+
+
+def unsure_of_period(headers: Mapping[str, str]) -> bool:
+    """Tell whether nothing was used of a limit that is told, so that its period does not show yet."""
+    return any(
+        (limit := headers.get(f"x-ratelimit-limit-{unit}")) is not None
+        and headers.get(f"x-ratelimit-remaining-{unit}") == limit
+        for unit in ("requests", "tokens")
+    )
 
 
 def _limit(headers: Mapping[str, str], unit: str) -> float | None:

@@ -190,8 +190,8 @@ def webhook_from(config: AlertsConfig, environ: Mapping[str, str]) -> Webhook | 
         return None
     url = environ.get(name, "").strip()
     if not url:
-        raise ConfigError(f"webhook_url_env: the environment variable {name} is not set")
-    return Webhook(url, allow_private=config.allow_private, name=f"webhook_url_env: the address in {name}")
+        raise ConfigError(f"alerts.webhook_url_env: the environment variable {name} is not set")
+    return Webhook(url, allow_private=config.allow_private, name=f"alerts.webhook_url_env: the address in {name}")
 
 
 def _checked(url: str, name: str, *, allow_private: bool) -> tuple[URL, str, int]:

@@ -158,6 +158,10 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
 
     def check(self) -> None:
+        if self.alerts.webhook_url_env is not None and not self.resources.monitoring_enabled:
+            raise ConfigError(
+                "alerts.webhook_url_env: needs resources.monitoring_enabled; without it nothing is ever alerted"
+            )
         source, sink = getattr(self.source, "path", None), getattr(self.sink, "path", None)
         if isinstance(source, str) and isinstance(sink, str):
             output = Path(sink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -17,12 +18,14 @@ class Knob(Struct, frozen=True):
         size: gives what it is set to.
         reason: says what it was set by.
         step: changes smaller than this share are not worth a line in the log.
+        level: of its lines: `info`, or `debug` for what nobody can act on.
     """
 
     name: str
     size: Callable[[], int]
     reason: Callable[[], str]
     step: float = 0.0
+    level: Literal["info", "debug"] = "info"
 
 
 class KnobLog:
@@ -42,4 +45,5 @@ class KnobLog:
             before, size = self._sizes[knob.name], knob.size()
             if size != before and abs(size - before) >= knob.step * before:
                 self._sizes[knob.name] = size
-                log.info("knob.changed", knob=knob.name, old=before, new=size, reason=knob.reason())
+                tell = log.info if knob.level == "info" else log.debug
+                tell("knob.changed", knob=knob.name, old=before, new=size, reason=knob.reason())

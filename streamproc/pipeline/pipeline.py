@@ -17,6 +17,7 @@ from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocErro
 from streamproc.flow.meter import Snapshot
 from streamproc.llm.completer import Completer
 from streamproc.monitoring.listeners import AlertListener
+from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline import assembly
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.parts import Parts
@@ -104,6 +105,7 @@ class DataProcessingPipeline:
             assembly.completer(self.config.llm, self.config.resources.max_concurrent)
         if self._cache is None:
             assembly.check_cache(self.config)
+        webhook_from(self.config.alerts, os.environ)
         async with source:
             await source.open(None, never_delivered)
 
@@ -193,6 +195,7 @@ class DataProcessingPipeline:
         self, stack: AsyncExitStack, source: Source, sink: Sink, task: Task[Any], limit: int | None
     ) -> Parts:
         config = self.config
+        vigil = await stack.enter_async_context(keeping_watch(config, self._listeners, os.environ))
         await stack.enter_async_context(sink)
         checkpoint = await sink.open(assembly.identity(config, task, source, config.sink))
         await stack.enter_async_context(source)
@@ -206,7 +209,6 @@ class DataProcessingPipeline:
         completer = self._completer or assembly.completer(config.llm, config.resources.max_concurrent)
         if isinstance(completer, AbstractAsyncContextManager):
             await stack.enter_async_context(completer)
-        vigil = await stack.enter_async_context(keeping_watch(config, self._listeners, os.environ))
         ordered = config.sink.ordered if config.sink is not None else False
         return Parts(config, task, source, sink, ordered, cache, completer, checkpoint, limit, vigil)
 

@@ -37,6 +37,7 @@ class SourceFeed:
         self._ledger = ledger
         self._halt = halt
         self._left = limit
+        self.ended = False
         self._accepted: list[Accepted] = []
         self.size = size
 
@@ -59,6 +60,7 @@ class SourceFeed:
                 if wanted > 0:
                     rows = await self._source.read(wanted)
             if self._halt.requested or not rows:
+                self.ended = True
                 raise anyio.EndOfStream
             now = anyio.current_time()
             for row in rows:

@@ -155,7 +155,15 @@ class Supervisor:
 
     def _own_knobs(self) -> list[Knob]:
         admission = self._endpoint.admission
+        pace = admission.pace
         return [
-            Knob("llm_call_permits", lambda: admission.limit, lambda: admission.reason),
+            Knob("llm_call_permits", lambda: admission.limit, lambda: admission.reason, 0.1),
+            Knob("requests_per_minute", lambda: _per_minute(pace.requests_per_second), lambda: pace.reason, 0.1),
+            Knob("tokens_per_minute", lambda: _per_minute(pace.tokens_per_second), lambda: pace.reason, 0.1),
             Knob("records_span", lambda: self._ledger.capacity, lambda: self._plan.reason if self._plan else "", 0.1),
         ]
+
+
+def _per_minute(rate: float | None) -> int:
+    """Give a rate a second by the minute; 0 for none."""
+    return 0 if rate is None else round(60 * rate)

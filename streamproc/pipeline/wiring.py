@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from streamproc.control.batch_size import BatchSizeOptimizer
 from streamproc.control.retries import RetryPolicy
@@ -138,7 +138,8 @@ class Wiring:
         if not sizes.adaptive_sizing:
             return keep_size
         optimizer = BatchSizeOptimizer(sizes.initial_size, least, sizes.max_size)
-        self.knobs.append(Knob(name, lambda: optimizer.wanted, lambda: optimizer.reason, BATCH_STEP))
+        level: Literal["info", "debug"] = "info" if name.startswith("llm_call") else "debug"
+        self.knobs.append(Knob(name, lambda: optimizer.wanted, lambda: optimizer.reason, BATCH_STEP, level))
         return AdaptiveSize(optimizer, resize, lambda: self.headroom())
 
     def _measure(self, inboxes: Sequence[Inbox[Any]]) -> None:
@@ -153,4 +154,7 @@ class Wiring:
         meter.gauge("llm_call_permits_waiting", lambda: pool.waiting)
         meter.gauge("llm_call_peak_permits", lambda: pool.peak_in_use)
         meter.gauge("llm_call_in_flight", lambda: allowed.in_flight)
+        meter.gauge("records_resting", lambda: self.endpoint.resting)
+        meter.gauge("endpoint_unreachable", lambda: self.endpoint.unreachable)
+        meter.gauge("source_ended", lambda: self.feed.ended)
         meter.gauge("process_resident_bytes", memory.resident_bytes)

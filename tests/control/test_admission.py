@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.control.admission import Admission, FixedLimit
-from streamproc.control.attempts import Attempt
+from streamproc.control.attempts import Attempt, Ending
 from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
 from streamproc.control.outage import LONGEST_PAUSE_SECONDS
 from streamproc.control.pace import Pace
@@ -68,7 +68,7 @@ def test_a_hundred_thousand_failures_raise_nothing(ending: str) -> None:
         now += 0.01
 
 
-@given(st.sampled_from(["failed", "rate_limited", "overloaded"]), st.floats(0.01, 5))
+@given(st.sampled_from(["failed", "overloaded"]), st.floats(0.01, 5))
 def test_an_outage_does_not_end_with_nobody_asking(ending: str, silence: float) -> None:
     """A probe that has failed, in whatever way, and is in the air no more, is no sign of life, however long ago."""
     admission, now = Admission(FixedLimit(8), Pace()), 0.0
@@ -77,7 +77,7 @@ def test_an_outage_does_not_end_with_nobody_asking(ending: str, silence: float) 
     assert admission.down
     now += 10
     admission.started(10, now)
-    admission.finished(Attempt(now, now + 0.1, ending, retry_after=1.0 if ending == "rate_limited" else None), 10)
+    admission.finished(Attempt(now, now + 0.1, ending), 10)
     for count in range(20):
         admission.tick(now + 0.1 + count * silence)
         assert admission.down
@@ -119,3 +119,24 @@ def test_a_plain_example() -> None:
     assert admission.wait(admission.turn(10), 0.1 + wait) > 0
     admission.finished(Attempt(0.1 + wait, 2.0, "answered", 5, 5), 10)
     assert (admission.down, admission.limit) == (False, 4)
+
+
+@pytest.mark.parametrize("ending", ["answered", "rejected", "rate_limited"])
+def test_an_outage_ends_with_any_sign_that_requests_are_looked_at(ending: Ending) -> None:
+    """An answer, a rejection of the request itself, and 429 with a time to wait come from an endpoint that works."""
+    admission = Admission(FixedLimit(8), Pace())
+    admission.started(10, 0.0)
+    admission.finished(Attempt(0.0, 0.1, "overloaded"), 10)
+    assert admission.down
+    admission.started(10, 5.0)
+    admission.finished(Attempt(5.0, 5.1, ending, retry_after=1.0 if ending == "rate_limited" else None), 10)
+    assert not admission.down
+
+
+@given(st.integers(1, 10**9), st.floats(1, 1e6))
+def test_no_single_answer_has_anybody_wait_for_long(used: int, per_minute: float) -> None:
+    """Whatever number of text tokens an answer says it has used, it holds the next back for about a minute at most."""
+    admission = Admission(FixedLimit(8), Pace(tokens_per_minute=per_minute))
+    admission.started(1, 0.0)
+    admission.finished(Attempt(0.0, 1.0, "answered", used, used), 1)
+    assert admission.wait(admission.turn(1), 1.0) <= 60 + 120 / per_minute + 1

@@ -94,6 +94,11 @@ class ConcurrencyOptimizer:
         """What it is doing: doubling, holding what is best, or trying a neighbour."""
         return self._phase
 
+    @property
+    def base(self) -> int:
+        """The limit that is best so far: in force, but for the time in which a neighbour is tried."""
+        return self._base if self._phase == "probe" else self._limit
+
     def started(self, now: float, in_flight: int) -> None:
         """Enter an attempt that sets out.
 
