@@ -35,7 +35,7 @@ class ClassicAimd(Fixed):
 class EpisodeAimd(Fixed):
     """Doubles until the first loss, then grows by a twentieth, in fives; a loss takes a fifth and begins a rest.
 
-    The rules are those of inspect_ai as `CONTROL.md` has them, with 503 taken like 429: a round is as many answers as
+    The rules are those of inspect_ai's adaptive concurrency, with 503 taken like 429: a round is as many answers as
     permits, and counts only if four fifths of the permits were in use; while it rests (15 s, or as the endpoint asked,
     which may prolong it) it neither grows nor is cut.
 

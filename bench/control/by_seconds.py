@@ -1,4 +1,4 @@
-"""Limits from how long attempts take, as in Netflix's concurrency-limits; the rules are those in `CONTROL.md`."""
+"""Limits from how long attempts take, by the rules of Netflix's concurrency-limits (Gradient2Limit, VegasLimit)."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Verdict(Struct, frozen=True):
 
 
 def score(share: float, p99_ratio: float, waste: float, t90_share: float) -> float:
-    """Give the score of `CONTROL.md`, section 5.
+    """Give the score, of at most 101.2: goodput counts 60 of it, latency 15, waste 15 and the time to get there 10.
 
     Args:
         share: of the oracle's goodput; above 1.02 it counts as that.

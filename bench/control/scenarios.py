@@ -1,6 +1,6 @@
 """The endpoints that a controller must cope with, as data drawn from ranges: a seed gives one endpoint of a kind.
 
-The kinds and the middle of the ranges are those of `CONTROL.md`, sections 4 and 5. Prompts are kept a few hundred to a
+The middle of the ranges is what engines were measured at (`simulation/profiles.py`). Prompts are kept a few hundred to a
 few thousand tokens and rates some ten requests a second, so that a run of ten minutes takes about half a second.
 """
 

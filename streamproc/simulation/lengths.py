@@ -1,6 +1,7 @@
-"""How long prompts and answers are, in tokens: mixtures fitted to recorded traffic (`CONTROL.md`, section 4).
+"""How long prompts and answers are, in tokens: mixtures fitted to recorded traffic.
 
-The fits' medians and 90th percentiles are those of the traces; the prompts of `azure-code` ended at 7,436 tokens there
+The traces: Azure's of code and conversation (2023), Mooncake's conversation, and the arXiv summaries of Vidur. The
+fits' medians and 90th percentiles are those of the traces; the prompts of `azure-code` ended at 7,436 tokens there
 and have a tail here. In the live traces the length of an answer says nothing about that of its prompt, so the two are
 drawn independently.
 """

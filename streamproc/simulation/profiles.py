@@ -1,7 +1,7 @@
 """How a simulated endpoint behaves, as numbers: its speed, its limits and its faults. Knows no clock.
 
-Source of the speeds: the engine model and the tables of `CONTROL.md`, section 4. Step times are
-linear-layer fits from Vidur's profiles (floor, a and b of T = max(floor, a + b*n)) plus 2 ms for sampler,
+Source of the speeds: step times are
+linear-layer fits from Vidur's published profiles (floor, a and b of T = max(floor, a + b*n)) plus 2 ms for sampler,
 CPU and all-reduce; attention is c_kv times an assumed 1000 tokens of context a sequence. First-token
 overheads are those of llm-d-inference-sim. Output lengths fit the median (129) and the 90th percentile
 (424) of the Azure conversation trace by one lognormal.

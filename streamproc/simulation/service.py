@@ -1,6 +1,6 @@
 """An endpoint's behaviour under load, as arithmetic without a clock: callers bring the time, in seconds.
 
-The model is continuous batching as a fluid (`CONTROL.md`, section 4). A request waits in a first-come queue
+The model is continuous batching as a fluid. A request waits in a first-come queue
 for one of `max_running` places and for room in cache memory; there its prompt is read, one prompt after another, and
 then it decodes (`decoding.py`). When the memory is full, the latest to get a place gives it up and is read again, with
 what it wrote. An event costs O(log n). Reading does not slow decoding.
