@@ -1,7 +1,7 @@
 """The endpoints that a controller must cope with, as data drawn from ranges: a seed gives one endpoint of a kind.
 
-The middle of the ranges is what engines were measured at (`simulation/profiles.py`). Prompts are kept a few hundred to a
-few thousand tokens and rates some ten requests a second, so that a run of ten minutes takes about half a second.
+The middle of the ranges is what engines were measured at (`simulation/profiles.py`). Prompts are kept a few hundred to
+a few thousand tokens and rates some ten requests a second, so that a run of ten minutes takes about half a second.
 """
 
 from __future__ import annotations
