@@ -37,11 +37,11 @@ def test_the_limit_is_found_without_any_setting(places: int, seed: int) -> None:
 
 
 @runs
-@given(st.integers(1, 48))
+@given(st.integers(1, 32))
 def test_what_the_user_allows_is_never_exceeded(most: int) -> None:
     """Below the endpoint's best, a run uses all calls that `resources.max_concurrent` allows and no more, and says
     whose the limit is."""
-    report = play(60 * most, config(resources={"max_concurrent": most}), Echo(1.0))
+    report = play(300 * most, config(resources={"max_concurrent": most}), Echo(1.0))
     assert report.peak_concurrency == report.final_concurrency == most
     assert report.limited_by == "user"
     assert any(f"allows {most} calls" in advice for advice in report.recommendations)
