@@ -10,21 +10,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bench.machine import CLIENT_CORE, ENDPOINT_CORE, pin
+from bench.machine import CLIENT_CORE, pin
 from bench.pairs import timed
+from bench.serving import serving
 from bench.workload import check_report
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
-from streamproc.simulation import Profile, SimulatedServer, profile_named
 
 RECORDS = 10_000
 SIZES = (1, 4, 16, 32, 64, 100, 200, 500)
@@ -55,26 +52,6 @@ def job(base_url: str, source: Path, sink: Path, size: int | None, concurrency: 
             "sink": {"type": "jsonl", "path": str(sink)},
         }
     )
-
-
-@contextmanager
-def running_endpoint(dimensions: int) -> Iterator[str]:
-    """Run the endpoint beside this process; give its base URL."""
-    command = [sys.executable, "-m", "bench.embeddings", "--serve", "--dimensions", str(dimensions)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def serve(profile: Profile) -> None:
-    """Tell the address on standard output, and serve until killed."""
-    async with SimulatedServer(profile) as server:
-        print(server.url, flush=True)
-        await asyncio.Event().wait()
 
 
 def measure(base_url: str, folder: Path, records: int, concurrency: int, pairs: int) -> float:
@@ -111,19 +88,15 @@ def measure(base_url: str, folder: Path, records: int, concurrency: int, pairs: 
 
 
 def main() -> int:
-    """Measure, or serve for a measurement."""
+    """Measure."""
     parser = argparse.ArgumentParser(prog="python -m bench.embeddings", description=__doc__)
     parser.add_argument("--records", type=int, default=RECORDS)
     parser.add_argument("--concurrency", type=int, default=CONCURRENCY)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--dimensions", type=int, default=256, help="numbers in an embedding")
-    parser.add_argument("--serve", action="store_true", help="be the endpoint")
     options = parser.parse_args()
-    if options.serve:
-        pin(ENDPOINT_CORE)
-        profile = msgspec.structs.replace(profile_named("embeddings"), embedding_dimensions=options.dimensions)
-        asyncio.run(serve(profile))
-    with running_endpoint(options.dimensions) as base_url, tempfile.TemporaryDirectory(prefix="bench-") as name:
+    endpoint = serving("embeddings", embedding_dimensions=options.dimensions)
+    with endpoint as base_url, tempfile.TemporaryDirectory(prefix="bench-") as name:
         pin(CLIENT_CORE)
         ratio = measure(base_url, Path(name), options.records, options.concurrency, options.pairs)
     return 0 if ratio <= WANTED else 1

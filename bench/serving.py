@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from msgspec.structs import replace
+
 from bench.machine import ENDPOINT_CORE, pin
-from streamproc.simulation import SimulatedServer, profile_named
+from streamproc.simulation import Profile, SimulatedServer, profile_named
 
 
 @contextmanager
-def serving(profile: str) -> Iterator[str]:
-    """Run an endpoint with a profile beside this process; give its base URL."""
-    process = subprocess.Popen([sys.executable, "-m", "bench.serving", profile], stdout=subprocess.PIPE, text=True)
+def serving(profile: str, **changes: float) -> Iterator[str]:
+    """Run an endpoint with a profile, and some of its fields changed, beside this process; give its base URL."""
+    command = [sys.executable, "-m", "bench.serving", profile, json.dumps(changes)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -24,13 +28,13 @@ def serving(profile: str) -> Iterator[str]:
         process.wait()
 
 
-async def serve(profile: str) -> None:
+async def serve(profile: Profile) -> None:
     """Tell the address on standard output, and serve until killed."""
-    async with SimulatedServer(profile_named(profile)) as server:
+    async with SimulatedServer(profile) as server:
         print(server.url, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     pin(ENDPOINT_CORE)
-    asyncio.run(serve(sys.argv[1]))
+    asyncio.run(serve(replace(profile_named(sys.argv[1]), **json.loads(sys.argv[2]))))

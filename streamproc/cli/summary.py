@@ -40,7 +40,7 @@ def _figures(report: RunReport) -> list[str]:
         f"  model calls   {report.model_calls}, of these {report.retries} retries",
         f"  tokens        {report.prompt_tokens} sent, {report.completion_tokens} received",
         f"  at once       {report.peak_concurrency} calls at most, {report.final_concurrency} at the end",
-        f"  limited by    {report.limited_by}{workers}",
+        f"  limited by    {report.limited_by}: {report.evidence}{workers}",
         *(f"                {advice}" for advice in report.recommendations),
         *(f"  alert         {alert}" for alert in report.alerts[-ALERTS_SHOWN:]),
         f"  memory        {report.peak_memory_bytes / 1e6:.0f} MB at most",

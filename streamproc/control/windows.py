@@ -11,10 +11,6 @@ class Window(Struct, frozen=True, kw_only=True):
     Attributes:
         seconds: how long it was, > 0.
         delivered: records that reached the sink.
-        answered: model calls that were answered.
-        rate_limited: attempts refused with 429.
-        overloaded: attempts refused because the endpoint had too much to do.
-        hits: records answered by the cache.
         in_flight: model calls in the air, on average.
         limit: model calls allowed at once.
         most: the most that may ever be allowed, by configuration.
@@ -44,10 +40,6 @@ class Window(Struct, frozen=True, kw_only=True):
 
     seconds: float
     delivered: int = 0
-    answered: int = 0
-    rate_limited: int = 0
-    overloaded: int = 0
-    hits: int = 0
     in_flight: float = 0.0
     limit: int = 1
     most: int = 1

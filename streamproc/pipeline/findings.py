@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from streamproc.control.diagnosis import Limiter, limiters_of
+from streamproc.control.diagnosis import Limiter, diagnose, limiters_of, telling
 from streamproc.control.performance import PerformanceOptimizer
 from streamproc.control.windows import Window
 from streamproc.pipeline.vigil import Vigil
@@ -17,12 +17,14 @@ class Findings(Struct, frozen=True):
 
     Attributes:
         limited_by: what bounded the speed for most of the time.
+        evidence: the figures that say so, when it did so last; empty for a run that was over at once.
         recommendations: what would make it faster, in sentences.
         alerts: what fired and what was resolved, in sentences.
         workers_needed: workers of this size that would have met the deadline; `None` without one.
     """
 
     limited_by: Limiter
+    evidence: str
     recommendations: tuple[str, ...]
     alerts: tuple[str, ...]
     workers_needed: int | None
@@ -44,8 +46,11 @@ def find_out(
         vigil: knows the alerts; `None` where nothing was monitored.
         workers_needed: workers of this size that would have met the deadline; `None` without one.
     """
+    limited_by: Limiter = next(iter(limiters_of(windows)), "source")
+    evidence = [each.evidence for each in map(diagnose, telling(windows)) if each.limited_by == limited_by]
     return Findings(
-        next(iter(limiters_of(windows)), "source"),
+        limited_by,
+        evidence[-1] if evidence else "",
         tuple(each.advice for each in optimizer.analyze(windows, goodput)),
         tuple(f"{alert.metric} {alert.state}: {alert.message}" for alert in vigil.alerts) if vigil else (),
         workers_needed,

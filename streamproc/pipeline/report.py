@@ -40,6 +40,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
         peak_memory_bytes: most resident memory of this process so far.
         limited_by: what bounded the speed for most of the time: source, cache, rate, capacity, goodput, memory, cpu,
             sink or user (a setting).
+        evidence: the figures that say so, when it did so last.
         recommendations: what would make it faster.
         alerts: what was alerted, the last hundred.
         workers_needed: workers of this size that would have met `resources.deadline_seconds`; `None` without one.
@@ -65,6 +66,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     final_concurrency: int
     peak_memory_bytes: int
     limited_by: str
+    evidence: str
     recommendations: tuple[str, ...]
     alerts: tuple[str, ...]
     workers_needed: int | None
@@ -109,6 +111,7 @@ def report_of(
         final_concurrency=int(snapshot.gauges["llm_call_permits"]),
         peak_memory_bytes=peak_resident_bytes(),
         limited_by=findings.limited_by,
+        evidence=findings.evidence,
         recommendations=findings.recommendations,
         alerts=findings.alerts,
         workers_needed=findings.workers_needed,

@@ -37,10 +37,6 @@ def window_between(
     return Window(
         seconds=seconds,
         delivered=_count(before, after, "records_completed_total") + _count(before, after, "records_failed_total"),
-        answered=_answered(after) - _answered(before),
-        rate_limited=_count(before, after, "model_errors_rate_limited_total"),
-        overloaded=_count(before, after, "model_errors_unavailable_total"),
-        hits=_count(before, after, "cache_hits_total"),
         in_flight=min(in_flight, float(most)),
         limit=admission.limit if searched is None else admission.limit_of(searched.base),
         most=most,
@@ -76,15 +72,6 @@ def _count(before: Snapshot, after: Snapshot, name: str) -> int:
 def _seconds(before: Snapshot, after: Snapshot, name: str) -> float:
     earlier, later = before.distributions.get(name), after.distributions.get(name)
     return (later.total if later else 0.0) - (earlier.total if earlier else 0.0)
-
-
-def _answered(snapshot: Snapshot) -> int:
-    errors = sum(
-        count
-        for name, count in snapshot.counters.items()
-        if name.startswith("model_errors_") and name.endswith("_total")
-    )
-    return max(0, snapshot.counter("model_calls_total") - int(errors))
 
 
 def _cores(sample: ResourceSample | None) -> float | None:

@@ -26,10 +26,6 @@ class Grid:
             levels.append(min(highest, max(levels[-1] + 1, round(levels[-1] * STEP))))
         self.levels = tuple(levels)
 
-    def at_most(self, limit: float) -> int:
-        """Give the highest level that is not above `limit`, or the lowest there is."""
-        return self.levels[max(0, bisect_right(self.levels, limit) - 1)]
-
     def at_least(self, limit: float) -> int:
         """Give the lowest level that is not below `limit`, or the highest there is."""
         return self.levels[min(bisect_left(self.levels, limit), len(self.levels) - 1)]
