@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-peers check format bench docs lock clean
+.PHONY: help run test test-slow test-faults test-peers check format bench docs lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,9 +26,14 @@ run: $(READY) ## the main job on real text with a simulated endpoint: nothing to
 test: $(READY) ## every fast test
 	@$(BIN)/python -m pytest -n auto -m "not slow" -q
 
-test-slow: $(READY) ## the long proofs: kill -9 at every write (needs strace and memcached, Linux)
-	@sh .ci/install-debian strace memcached
-	@$(BIN)/python -m pytest -n auto -m slow -q
+test-slow: $(READY) ## what takes real seconds, but for the faults (needs memcached, Linux)
+	@sh .ci/install-debian memcached
+	@$(BIN)/python -m pytest -n auto -m "slow and not (fault or promise)" -q
+
+test-faults: $(READY) ## every fault and every promise: kills, full disks, storms; writes docs/promises.md (Linux)
+	@sh .ci/install-debian strace
+	@$(BIN)/python -m pytest -n auto -m "fault or promise" -q --fault-results .fault-results.json
+	@$(BIN)/python -m tests.faults.promises .fault-results.json
 
 # An environment of its own: the plug-ins of the peers' suites must not load in ours.
 $(PEERS_READY): requirements/peers.txt requirements/peers-sources.txt

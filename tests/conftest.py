@@ -1,4 +1,4 @@
-"""For all tests: Hypothesis without a deadline, as real time says nothing about a law, and real Redis servers."""
+"""For all tests: Hypothesis without a deadline, as real time says nothing about a law; real Redis servers; figures."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.faults.recording import _marks, figure, pytest_addoption, pytest_configure  # noqa: F401 - pytest finds them here
 from tests.redis_server import RedisServer
 
 settings.register_profile("no deadline", deadline=None)

@@ -15,7 +15,7 @@ from itertools import count
 
 import pytest
 
-from tests.system.crashes import Crashes, Kill
+from tests.system.crashes import CONCURRENCY, Crashes, Kill
 from tests.system.endpoint import Endpoint
 from tests.system.kill_points import NUMBERS
 from tests.system.nursery import Nursery
@@ -29,7 +29,7 @@ RECOVERY_CALLS = 80
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def survey(crashes, sink, points, record_property, and_again=None):
+def survey(crashes, sink, points, figure, and_again=None):
     """Crash at each of the points until runs end alive; hold what is left against the promise."""
     alive, hits, repaid, kinds = 0, 0, 0, Counter()
     for kill in points:
@@ -42,23 +42,26 @@ def survey(crashes, sink, points, record_property, and_again=None):
             break
         if crashed.kills:
             kinds[crashed.point] += 1
-    record_property("kills", hits)
-    record_property("most_repaid", repaid)
-    record_property("kinds", dict(kinds))
+    figure.add(hits, "kills")
+    figure.most(repaid, f"answers paid again by a crash with {CONCURRENCY} in flight")
+    figure.most(len(kinds), "kinds of calls in a part of the sweep")
     return hits
 
 
+@pytest.mark.fault(1)
+@pytest.mark.promise("P2", "P5")
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @pytest.mark.parametrize("torn", [False, True], ids=["before", "within"])
 @pytest.mark.parametrize("sink", ["jsonl", "sqlite"])
-def test_a_kill_at_any_point_loses_nothing(sink, torn, chunk, crashes, record_property):
+def test_a_kill_at_any_point_loses_nothing(sink, torn, chunk, crashes, figure):
     """Wherever a run is killed, the next one ends each record exactly once, and pays again only what was in flight."""
     points = (Kill(at, torn) for at in count(chunk + 1, CHUNKS))
-    assert survey(crashes, sink, points, record_property) > 20
+    assert survey(crashes, sink, points, figure) > 20
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize("sink", ["jsonl", "sqlite"])
-def test_a_kill_during_recovery_loses_nothing(sink, crashes, record_property):
+def test_a_kill_during_recovery_loses_nothing(sink, crashes, figure):
     """A run that is killed, killed again while it recovers, and a third time, still keeps the promise."""
     draw = random.Random(3)
 
@@ -66,21 +69,23 @@ def test_a_kill_during_recovery_loses_nothing(sink, crashes, record_property):
         return [Kill(draw.randint(1, RECOVERY_CALLS), draw.random() < 0.5) for _ in range(2)]
 
     points = (Kill(draw.randint(1, 300), draw.random() < 0.5) for _ in range(60))
-    assert survey(crashes, sink, points, record_property, again) > 120
+    assert survey(crashes, sink, points, figure, again) > 120
 
 
+@pytest.mark.promise("P25")
 @pytest.mark.parametrize("sink", BY_NAME)
-def test_the_survey_finds_wrong_sinks(sink, crashes, record_property):
+def test_the_survey_finds_wrong_sinks(sink, crashes, figure):
     """A sink that is wrong in one place does not get through the survey."""
     for at in count(1):
         crashed = crashes.crash(sink, [Kill(at)])
         if crashed.violations:
-            record_property("found_at", at)
-            record_property("found", crashed.violations)
+            figure.add(1, "wrong sinks caught")
+            figure.most(at, "calls until it was caught")
             return
         assert crashed.kills, f"{sink} got through"
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("sink", ["jsonl", "sqlite"])
 def test_no_point_is_overlooked(sink, tmp_path):
     """strace counts, from outside and of the same run, the very calls at which runs are killed."""

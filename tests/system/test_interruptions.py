@@ -75,6 +75,7 @@ def said(process, words):
     raise AssertionError(f"the process ended without saying {words!r}")
 
 
+@pytest.mark.fault(51)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_first_signal_drains(number, code, tmp_path):
     """One signal ends a run with its code once the calls under way are delivered; continuing pays nothing again."""
@@ -91,6 +92,8 @@ def test_the_first_signal_drains(number, code, tmp_path):
     assert not verdict.violations
 
 
+@pytest.mark.fault(51)
+@pytest.mark.promise("P13")
 def test_the_second_signal_ends_the_calls(tmp_path):
     """A second signal leaves at once with the first one's code, and continuing pays at most what was in flight."""
     job = Job(tmp_path)
@@ -107,6 +110,8 @@ def test_the_second_signal_ends_the_calls(tmp_path):
     assert not job.verdict(repayable=CONCURRENCY).violations
 
 
+@pytest.mark.fault(17)
+@pytest.mark.promise("P16")
 def test_a_second_process_is_refused(tmp_path):
     """While a run has an output, another one on it exits 3 after under a second of work, and the first is unharmed."""
     job = Job(tmp_path)

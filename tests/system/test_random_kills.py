@@ -18,8 +18,10 @@ BLIND_EVERY = 5
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.fault(2)
+@pytest.mark.promise("P1", "P5")
 @pytest.mark.parametrize("sink", ["jsonl", "sqlite"])
-def test_fifty_kills_lose_nothing(sink, tmp_path, record_property):
+def test_fifty_kills_lose_nothing(sink, tmp_path, figure):
     """After 50 kills at random moments each of 2,000 records ends once, and at most 16 a kill were paid again."""
     draw = random.Random(50)
     ledger, folder = tmp_path / "ledger", tmp_path / "run"
@@ -37,8 +39,8 @@ def test_fifty_kills_lose_nothing(sink, tmp_path, record_property):
         before_the_last = oracle.billed(ledger, 0, "random")
         assert subprocess.run(command, cwd=ROOT, timeout=200).returncode == 0
     verdict = oracle.judge(folder, ledger, 0, "random", CONCURRENCY * KILLS)
-    record_property("repaid", verdict.repaid)
-    record_property("billed_before_the_last_start", before_the_last)
+    figure.add(KILLS, "kills")
+    figure.add(verdict.repaid, "answers paid again by them")
     assert not verdict.violations
     assert before_the_last > RECORDS // 10, "the kills came too early to mean anything"
 
