@@ -14,9 +14,10 @@ from streamproc.errors import ConfigError
 from streamproc.pipeline.assembly import identity
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.task import Task, prompt_task
-from streamproc.records import Unreadable
+from streamproc.records import Checkpoint, Position, Unreadable
 from streamproc.sinks.audit import Audit, Entry, entry_of
 from streamproc.sinks.durable import DurableSink
+from streamproc.sinks.sink import Tally
 from streamproc.sources.source import Source, never_delivered
 
 READ_ROWS = 1000
@@ -62,7 +63,8 @@ async def verify(config: PipelineConfig, task: Task[Any] | None = None) -> Verif
 
 async def _compare(source: Source, sink: DurableSink, audit: Audit) -> Verification:
     problems = list(audit.problems)
-    left = Counter(audit.entries)
+    left = Counter([*audit.completed, *audit.failed])
+    checkpoint = _Said(audit.checkpoint)
     records = remaining = 0
     while rows := await source.read(READ_ROWS):
         known = await sink.digests([row.position for row in rows])
@@ -70,6 +72,8 @@ async def _compare(source: Source, sink: DurableSink, audit: Audit) -> Verificat
             record = row.content.record if isinstance(row.content, Unreadable) else row.content
             records += 1
             entry = entry_of(record.id, record.data)
+            if checkpoint.includes(row.position) != (was is not None):
+                problems.append(f"the state contradicts itself about whether record {row.position} is delivered")
             if was is None:
                 remaining += 1
             elif was != row.digest:
@@ -77,11 +81,43 @@ async def _compare(source: Source, sink: DurableSink, audit: Audit) -> Verificat
                 left.subtract([entry])
             elif not audit.problems:
                 problems.extend(_lost(left, entry, record.id))
+    if not checkpoint.met:
+        problems.append("the state says that records are delivered which the input does not have")
     problems.extend(_surplus(left))
-    delivered = audit.tally.completed + audit.tally.failed
-    if not audit.problems and delivered != records - remaining:
-        problems.append(f"the state says that {delivered} records are delivered, the input knows {records - remaining}")
-    return Verification(problems[:MOST_PROBLEMS], records, audit.tally.completed, audit.tally.failed, remaining)
+    tally = audit.tally
+    if not audit.problems:
+        found = Tally(len(audit.completed), len(audit.failed))
+        if found != tally:
+            problems.append(f"the state says {_in_words(tally)} are delivered, the output holds {_in_words(found)}")
+        if (delivered := tally.completed + tally.failed) != records - remaining:
+            problems.append(f"the state says {delivered} records are delivered, the input knows {records - remaining}")
+    return Verification(problems[:MOST_PROBLEMS], records, tally.completed, tally.failed, remaining)
+
+
+class _Said:
+    """What a checkpoint says of each position, asked in the order of the input."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._low = checkpoint.low
+        self._above = set(checkpoint.above)
+        self._passed = checkpoint.low is None
+
+    def includes(self, position: Position) -> bool:
+        if not self._passed:
+            self._passed = position == self._low
+            return True
+        if position in self._above:
+            self._above.remove(position)
+            return True
+        return False
+
+    @property
+    def met(self) -> bool:
+        return self._passed and not self._above
+
+
+def _in_words(tally: Tally) -> str:
+    return f"{tally.completed} rows and {tally.failed} dead letters"
 
 
 def _lost(left: Counter[Entry], entry: Entry, name: str) -> list[str]:

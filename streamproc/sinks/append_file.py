@@ -108,6 +108,15 @@ def damage_of(path: Path, segments: Sequence[Segment]) -> str | None:
     return None
 
 
+def surplus_of(path: Path, segments: Sequence[Segment]) -> str | None:
+    """Say what follows the committed beginning of a file, or give `None` where nothing does."""
+    committed = segments[-1].stop if segments else 0
+    surplus = path.stat().st_size - committed if path.exists() else 0
+    if surplus <= 0:
+        return None
+    return f"{path} has {surplus} bytes after the {committed} that are committed; the next run cuts them off"
+
+
 def _digest(file: BinaryIO, length: int) -> bytes:
     total = hashlib.blake2b(digest_size=16)
     while length and (part := file.read(min(READ_BYTES, length))):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from streamproc.records import Checkpoint
 from streamproc.sinks.append_file import Segment
 from streamproc.sinks.sink import Tally
 
@@ -24,13 +25,17 @@ class Audit(Struct, frozen=True):
 
     Attributes:
         problems: in what the output is not what was committed, as sentences; empty if it is.
-        entries: one for each row and dead letter; empty where there are problems.
-        tally: how many the run's state says there are.
+        completed: an entry for each row; empty where there are problems.
+        failed: an entry for each dead letter; empty where there are problems.
+        tally: how many of both the run's state says there are.
+        checkpoint: what the run's state says is delivered.
     """
 
     problems: list[str]
-    entries: list[Entry]
+    completed: list[Entry]
+    failed: list[Entry]
     tally: Tally
+    checkpoint: Checkpoint
 
 
 def entry_of(name: str, fields: Any) -> Entry:

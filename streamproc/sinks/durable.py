@@ -6,6 +6,7 @@ before it nothing counts, and whatever was appended is cut off at the next openi
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from streamproc._sqlite import Connection, Database, transaction
 from streamproc.errors import ConfigError, Refused, StorageFailed
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
 from streamproc.sinks import run_state
-from streamproc.sinks.append_file import AppendFile, Segment, damage_of
+from streamproc.sinks.append_file import AppendFile, Segment, damage_of, surplus_of
 from streamproc.sinks.audit import Audit, Entry, committed_lines
 from streamproc.sinks.rows import dead_letter, encode
 from streamproc.sinks.run_folder import RunFolder, sync_folder
@@ -98,7 +99,7 @@ class DurableSink(Sink):
         failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
         segments = self.append(completed, failed)
         with transaction(connection):
-            self.insert(connection, completed)
+            segments += self.insert(connection, completed)
             run_state.record(connection, outcomes, checkpoint, segments)
 
     def append(self, completed: Sequence[Completed], failed: Sequence[Failed]) -> list[Segment]:
@@ -109,8 +110,9 @@ class DurableSink(Sink):
         self._dead.sync()
         return [segment]
 
-    def insert(self, connection: Connection, completed: Sequence[Completed]) -> None:
-        """Store what goes to the database, inside the commit's transaction."""
+    def insert(self, connection: Connection, completed: Sequence[Completed]) -> list[Segment]:
+        """Store what goes to the database, inside the commit's transaction; give what was stored, as `append` does."""
+        return []
 
     def make_tables(self, connection: Connection) -> None:
         """Make the tables that `insert` needs, inside a transaction."""
@@ -118,9 +120,15 @@ class DurableSink(Sink):
     def prepare_files(self) -> None:
         """Make the files that are there even when nothing is in them."""
 
+    @abstractmethod
     def committed(self, connection: Connection) -> Iterator[Entry]:
-        """Give what is delivered, as it stands in the output: for whoever checks it against the input."""
-        yield from committed_lines(self._dead.path, list(run_state.segments_of(connection, self._dead.name)))
+        """Give the rows that are delivered, as they stand in the output: to be compared with the input."""
+
+    def damage(self, connection: Connection) -> Iterator[str | None]:
+        """Say in what the output is not what was committed; `None` for a part that is. Changes nothing."""
+        for file in self.files():
+            segments = list(run_state.segments_of(connection, file.name))
+            yield damage_of(file.path, segments) or surplus_of(file.path, segments)
 
     def files(self) -> list[AppendFile]:
         """Give the files that this sink appends to."""
@@ -151,13 +159,16 @@ class DurableSink(Sink):
     def _audit(self, run: RunIdentity, connection: Connection) -> Audit:
         if not run_state.has_begun(connection):
             raise Refused(f"there is nothing to verify: no run has begun in {self._state_path}")
-        run_state.resume(connection, run)
-        damage = [damage_of(file.path, list(run_state.segments_of(connection, file.name))) for file in self.files()]
+        checkpoint = run_state.resume(connection, run)
         ((sound,),) = connection.execute("PRAGMA integrity_check(1)")
-        damage.append(None if sound == "ok" else f"{self._state_path} is damaged: {sound}")
+        damage = [None if sound == "ok" else f"{self._state_path} is damaged: {sound}", *self.damage(connection)]
         problems = [problem for problem in damage if problem is not None]
-        entries = [] if problems else list(self.committed(connection))
-        return Audit(problems, entries, run_state.tally(connection))
+        completed: list[Entry] = []
+        failed: list[Entry] = []
+        if not problems:
+            completed += self.committed(connection)
+            failed += committed_lines(self._dead.path, list(run_state.segments_of(connection, self._dead.name)))
+        return Audit(problems, completed, failed, run_state.tally(connection), checkpoint)
 
     async def aclose(self) -> None:
         try:

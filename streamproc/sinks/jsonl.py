@@ -38,7 +38,6 @@ class JsonlSink(DurableSink):
         self._rows.create()
 
     def committed(self, connection: Connection) -> Iterator[Entry]:
-        yield from super().committed(connection)
         yield from committed_lines(self.path, list(run_state.segments_of(connection, self._rows.name)))
 
     def files(self) -> list[AppendFile]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from streamproc._sqlite import Connection, insert
+from streamproc._sqlite import Connection, Value, insert
 from streamproc.config import check_path
 from streamproc.records import Completed
+from streamproc.sinks import run_state
+from streamproc.sinks.append_file import Segment
 from streamproc.sinks.audit import Entry, entry_of
 from streamproc.sinks.durable import DurableSink, discard
 from streamproc.sinks.rows import encode_value, output_row
 from streamproc.sinks.sink import SinkConfig
 
+TABLE = "results"
 _SCHEMA = """
 CREATE TABLE results (
   id TEXT PRIMARY KEY, input TEXT NOT NULL, output TEXT NOT NULL, model TEXT NOT NULL, finish_reason TEXT NOT NULL,
   prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, origin TEXT NOT NULL, attempts INTEGER NOT NULL);
 """
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class SqliteSink(DurableSink):
@@ -38,13 +44,35 @@ class SqliteSink(DurableSink):
     def make_tables(self, connection: Connection) -> None:
         connection.execute(_SCHEMA)
 
-    def insert(self, connection: Connection, completed: Sequence[Completed]) -> None:
-        insert(connection, "results", [_columns(outcome) for outcome in completed])
+    def insert(self, connection: Connection, completed: Sequence[Completed]) -> list[Segment]:
+        rows = [_columns(outcome) for outcome in completed]
+        insert(connection, TABLE, rows)
+        stop = connection.last_insert_rowid() + 1
+        return [Segment(TABLE, stop - len(rows), stop, _digest(rows))] if rows else []
+
+    def damage(self, connection: Connection) -> Iterator[str | None]:
+        yield from super().damage(connection)
+        known = 0
+        for segment in run_state.segments_of(connection, TABLE):
+            known += segment.stop - segment.start
+            between = (segment.start, segment.stop)
+            rows = connection.execute("SELECT * FROM results WHERE rowid >= ? AND rowid < ? ORDER BY rowid", between)
+            if _digest(rows) != segment.digest:
+                yield f"{self.path} is damaged: rows {segment.start} to {segment.stop} are not what was committed"
+        ((stored,),) = connection.execute("SELECT count(*) FROM results")
+        if stored != known:
+            yield f"{self.path} is damaged: it has {stored} rows, {known} are committed"
 
     def committed(self, connection: Connection) -> Iterator[Entry]:
-        yield from super().committed(connection)
         for name, fields in connection.execute("SELECT id, input FROM results"):
             yield entry_of(name, msgspec.json.decode(fields))
+
+
+def _digest(rows: Iterable[Sequence[Value]]) -> bytes:
+    total = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        total.update(_encode(tuple(row)))
+    return total.digest()
 
 
 def _columns(outcome: Completed) -> tuple[str | int, ...]:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
-import apsw
 import pytest
 
-JOB = """\
-source: {{type: jsonl, path: in.jsonl, id_field: id}}
-llm: {{base_url: "{url}", deployment: s, model: m, prompt: "Say {{{{ text }}}}", parameters: {{max_tokens: 50}}}}
-sink: {{type: {sink}, path: out.{sink}}}
-"""
+from tests.cli.job import Job
+
 SUMMARY_KEYS = frozenset(
     {
         "records",
@@ -37,48 +30,8 @@ SUMMARY_KEYS = frozenset(
         "alerts",
     }
 )
-"""Those of INTERFACE.md, section 2."""
+"""What a summary always holds."""
 CANARY = "sk-canary-0123456789abcdef"
-
-
-class Job:
-    """A job of 30 records in a folder of its own, and the endpoint that it asks."""
-
-    def __init__(self, folder: Path, command: Any, endpoint: Any, sink: str = "jsonl") -> None:
-        self.folder = folder
-        self.output = folder / f"out.{sink}"
-        self._command = command
-        self._endpoint = endpoint
-        (folder / "job.yaml").write_text(JOB.format(url=endpoint.url, sink=sink))
-        (folder / "in.jsonl").touch()
-        self.grow(0, 30)
-
-    def grow(self, start: int, stop: int) -> None:
-        with (self.folder / "in.jsonl").open("a") as file:
-            file.writelines(json.dumps({"id": f"r{n}", "text": f"word {n}"}) + "\n" for n in range(start, stop))
-
-    def __call__(self, name: str, *options: object, **environ: str) -> Any:
-        return self._command(name, "job.yaml", *options, **environ)
-
-    def run(self, *options: object, code: int = 0, **environ: str) -> dict[str, Any]:
-        """Run to an exit code, and give the summary."""
-        ended = self("run", "--summary-json", "-", *options, **environ)
-        assert ended.code == code, ended
-        summary: dict[str, Any] = json.loads(ended.out)
-        return summary
-
-    @property
-    def requests(self) -> int:
-        """How many requests the endpoint has seen, those of other tests included."""
-        with urlopen(self._endpoint.url.removesuffix("/v1") + "/simulation") as answer:
-            return int(json.load(answer)["requests"])
-
-    def rows(self, suffix: str = "") -> list[dict[str, Any]]:
-        path = self.output.with_name(self.output.name + suffix)
-        return [json.loads(line) for line in path.read_text().splitlines()]
-
-    def ids(self) -> Counter[str]:
-        return Counter(row["id"] for row in self.rows())
 
 
 @pytest.fixture
@@ -201,88 +154,12 @@ def test_changed_input_is_refused_with_its_line(job):
     assert (shortened.code, "record 20 was delivered" in shortened.err, "shorter" in shortened.err) == (3, True, True)
 
 
-def flip_a_byte(job: Job) -> None:
-    data = bytearray(job.output.read_bytes())
-    data[len(data) // 2] ^= 1
-    job.output.write_bytes(data)
-
-
-def drop_a_line(job: Job) -> None:
-    lines = job.output.read_bytes().splitlines(keepends=True)
-    job.output.write_bytes(b"".join(lines[:3] + lines[4:]))
-
-
-def repeat_a_line(job: Job) -> None:
-    lines = job.output.read_bytes().splitlines(keepends=True)
-    job.output.write_bytes(b"".join(lines[:3] + lines[2:]))
-
-
-def remove_it(job: Job) -> None:
-    job.output.unlink()
-
-
-def edit_state(statement: str, job: Job) -> None:
-    connection = apsw.Connection(str(job.folder / "out.jsonl.streamproc" / "state.db"))
-    connection.execute(statement)
-    connection.close()
-
-
-def forget_a_delivery(job: Job) -> None:
-    edit_state("DELETE FROM streamproc_delivered WHERE position = 4", job)
-
-
-def change_a_digest(job: Job) -> None:
-    edit_state("UPDATE streamproc_delivered SET digest = x'00' WHERE position = 4", job)
-
-
-def invent_a_delivery(job: Job) -> None:
-    edit_state("INSERT INTO streamproc_delivered VALUES (77, x'00', 1)", job)
-
-
-def forget_the_output(job: Job) -> None:
-    edit_state("DELETE FROM streamproc_segments", job)
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        flip_a_byte,
-        drop_a_line,
-        repeat_a_line,
-        remove_it,
-        forget_a_delivery,
-        change_a_digest,
-        invent_a_delivery,
-        forget_the_output,
-    ],
-)
-def test_verify_passes_and_then_finds_what_was_planted(job, spoil):
-    """Verification proves a sound output, and no output or state that was tampered with."""
-    job.run()
-    sound = job("verify")
-    assert (sound.code, "30 completed" in sound.out, "verified: " in sound.out) == (0, True, True)
-
-    spoil(job)
-    spoilt = job("verify")
-    assert (spoilt.code, "PROBLEM: " in spoilt.out, "NOT VERIFIED" in spoilt.out) == (3, True, True)
-
-
-def test_verify_of_a_table_finds_a_lost_row(tmp_path, command, endpoint):
-    """A SQLite output is verified by the same law."""
-    job = Job(tmp_path, command, endpoint, "sqlite")
-    job.run()
-    assert job("verify").code == 0
-    connection = apsw.Connection(str(job.output))
-    connection.execute("DELETE FROM results WHERE id = 'r9'")
-    connection.close()
-    spoilt = job("verify")
-    assert (spoilt.code, "'r9'" in spoilt.out) == (3, True)
-
-
 def test_a_damaged_output_is_not_continued(job):
     """A run on damaged output is refused with 3 and its place, and leaves it as it is."""
     job.run()
-    flip_a_byte(job)
+    data = bytearray(job.output.read_bytes())
+    data[len(data) // 2] ^= 1
+    job.output.write_bytes(data)
     output = job.output.read_bytes()
     ended = job("run")
     assert (ended.code, "out.jsonl is damaged: bytes " in ended.err) == (3, True)
