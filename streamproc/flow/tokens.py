@@ -97,7 +97,7 @@ class TokenPool:
         self._hand_out()
 
     async def _obtain(self) -> None:
-        if self._in_use < self._size and not self._waiters:
+        if self._in_use < self._size:  # then nobody waits
             self._take_one()
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
