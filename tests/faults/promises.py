@@ -119,8 +119,9 @@ def _figures(results: Results, mark: str) -> list[str]:
     failed = [f"FAILED: {test['test']}" for test in tests if test["outcome"] != "passed"]
     numbers: dict[tuple[str, str], list[float]] = {}
     for test in tests:
-        for how, number, what in test["figures"]:
-            numbers.setdefault((how, what), []).append(number)
+        for how, number, what, only in test["figures"]:
+            if only in ("", mark):
+                numbers.setdefault((how, what), []).append(number)
     return failed + [_said(how, what, found) for (how, what), found in numbers.items()]
 
 

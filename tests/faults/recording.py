@@ -15,22 +15,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class Figure:
-    """Notes what was measured, for `docs/promises.md`; tests of the same row or promise are put together there."""
+    """Notes what was measured, for `docs/promises.md`; tests of the same row or promise are put together there.
+
+    A test of several rows and promises says with `only` ("promise P4", "fault 9") which of them a figure is about.
+    """
 
     def __init__(self, record_property: Callable[[str, object], None]) -> None:
         self._record = record_property
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, only: str = "") -> None:
         """Note a few words."""
-        self._record("figure", ["say", 0, text])
+        self._record("figure", ["say", 0, text, only])
 
-    def add(self, number: float, what: str) -> None:
+    def add(self, number: float, what: str, only: str = "") -> None:
         """Note a number to be added up: `figure.add(12, "kills")`."""
-        self._record("figure", ["add", number, what])
+        self._record("figure", ["add", number, what, only])
 
-    def most(self, number: float, what: str) -> None:
+    def most(self, number: float, what: str, only: str = "") -> None:
         """Note a number of which the largest counts: `figure.most(3, "answers paid again by a crash")`."""
-        self._record("figure", ["most", number, what])
+        self._record("figure", ["most", number, what, only])
 
 
 @pytest.fixture

@@ -142,3 +142,20 @@ def test_a_channel_holds_back_its_sender_and_counts_records() -> None:
         inbox.close()
 
     run_virtual(main())
+
+
+def test_the_last_batch_waits_for_nobody() -> None:
+    """Once the channel has ended, what is left is due at once, however patient the batcher is."""
+
+    async def main() -> None:
+        outbox, inbox = channel()
+        batcher = Batcher(inbox, 5, linger=10.0)
+        await outbox.send([1, 2])
+        outbox.close()
+        began_at = anyio.current_time()
+        await batcher.ready()
+        assert anyio.current_time() == began_at
+        assert batcher.take() == (1, 2)
+        inbox.close()
+
+    run_virtual(main())

@@ -42,9 +42,6 @@ PLANTS = (
         FLOW,
     ),
     Plant(
-        "flow/ledger.py", "if sequence >= oldest]", "if sequence > oldest]", "a checkpoint that forgets one above", FLOW
-    ),
-    Plant(
         "flow/ledger.py",
         "return Checkpoint(low, (*above, *self._earlier))",
         "return Checkpoint(low, tuple(above))",
@@ -102,13 +99,6 @@ PLANTS = (
         "            if granted:\n                self._give_back()\n",
         "",
         "a permit lost to a cancellation",
-        FLOW,
-    ),
-    Plant(
-        "flow/tokens.py",
-        "if self._in_use < self._size and not self._waiters:",
-        "if self._in_use < self._size:",
-        "waiters overtaken",
         FLOW,
     ),
     Plant(
@@ -178,8 +168,10 @@ PLANTS = (
     # Stages and halts.
     Plant(
         "flow/stage.py",
-        "permit = await self.pool.acquire()\n                    children.create_task(self._handle(self._feed.take(), permit))",
-        "batch = self._feed.take()\n                    permit = await self.pool.acquire()\n                    children.create_task(self._handle(batch, permit))",
+        "                    permit = await self.pool.acquire()\n"
+        "                    children.create_task(self._handle(self._feed.take(), permit))",
+        "                    batch = self._feed.take()\n"
+        "                    children.create_task(self._handle(batch, await self.pool.acquire()))",
         "a batch taken before its permit",
         FLOW,
     ),
