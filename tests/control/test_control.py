@@ -108,15 +108,3 @@ def test_what_cannot_succeed_is_not_tried_again(kind: type[ProviderError]) -> No
     retries = Retries(RetryPolicy())
     assert retries.after(kind("no"), 0.5) is None
     assert retries.sent == 1
-
-
-@given(st.sampled_from([RateLimited, Unavailable, BadAnswer]), st.floats(0, 3600), st.integers(1, 5), draws)
-def test_what_the_provider_asks_for_is_the_least_that_is_waited(
-    kind: type[ProviderError], asked: float, failures: int, draw: float
-) -> None:
-    """Whichever attempt it is, a wish of the provider is waited for, and at most a quarter more."""
-    retries = Retries(RetryPolicy(max_attempts=10))
-    for _ in range(failures):
-        delay = retries.after(kind("x", retry_after=asked), draw)
-    assert delay is not None
-    assert asked <= delay <= 1.25 * asked

@@ -11,6 +11,7 @@ from streamproc.control.retries import Retries, RetryPolicy
 from streamproc.errors import BadAnswer, ProviderError, RateLimited, Unavailable
 from streamproc.flow.batching import LOOKS_A_LINGER, Batcher
 from streamproc.flow.channel import Inbox, Outbox, open_channel
+from streamproc.flow.halt import Drain, Halt
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.stage import Stage
 from streamproc.flow.tokens import Permit, TokenPool
@@ -160,3 +161,22 @@ def test_a_record_is_not_tried_again_before_the_provider_asked(
     delay = retries.after(kind("slow down", retry_after=hint), draw)
     assert delay is not None
     assert hint <= delay <= hint * 1.25
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_halt_ends_every_wait(before: bool) -> None:
+    """A wait is over when a halt is requested, and at once if it was requested before."""
+
+    async def main() -> None:
+        halt, began_at = Halt(), anyio.current_time()
+        async with anyio.create_task_group() as group:
+            if before:
+                halt.request(Drain.REQUESTED)
+            group.start_soon(halt.sleep, 100.0)
+            await anyio.sleep(1.0)
+            halt.request(Drain.REQUESTED)
+        assert anyio.current_time() - began_at == 1.0
+        await halt.sleep(100.0)
+        assert anyio.current_time() - began_at == 1.0
+
+    run_virtual(main())

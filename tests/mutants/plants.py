@@ -9,7 +9,7 @@ RUNS = (
     "tests/pipeline/test_endings.py",
 )
 SINKS = ("tests/sinks",)
-CONTROL = ("tests/control/test_control.py",)
+CONTROL = ("tests/control/test_control.py", "tests/flow/test_flow_edges.py")
 CACHE = ("tests/cache/test_group_commit.py", "tests/cache/test_backends.py")
 
 
@@ -83,15 +83,15 @@ PLANTS = (
         "            flight.waiters.append(waiter)\n",
         "            flight.waiters[:] = [waiter]\n",
         "a waiter thrown off",
-        RUNS,
+        FLOW,
     ),
-    Plant("flow/flights.py", "        del self._in_air[flight.key]\n", "", "a flight that never lands", RUNS),
+    Plant("flow/flights.py", "        del self._in_air[flight.key]\n", "", "a flight that never lands", FLOW),
     Plant(
         "flow/flights.py",
         "if flight is not None:\n",
         "if flight is not None and len(flight.waiters) < 2:\n",
         "a third waiter pays again",
-        RUNS,
+        FLOW,
     ),
     # Tokens.
     Plant(
@@ -194,7 +194,7 @@ PLANTS = (
         "            if self.requested:\n                scope.cancel()\n",
         "",
         "a wait that begins after the halt",
-        RUNS,
+        FLOW,
     ),
     # Retries.
     Plant(

@@ -35,7 +35,7 @@ def copy_of(target: Path) -> Path:
 
 def fails(root: Path, tests: Sequence[str]) -> bool:
     """Run tests in a copy; tell whether one failed, or they took so long that they must hang."""
-    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-n0"]
+    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-n0", "--timeout=60"]
     command = [sys.executable, "-B", "-m", "pytest", *options, *tests]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=SECONDS, check=False)
