@@ -1,11 +1,15 @@
 """The SQLite cache's group commit: what lingers is never lost."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.sqlite.backend import SqliteBackend
+from streamproc.errors import StorageFailed
+from streamproc.simulation.virtual_time import run_virtual
 
 
 async def _kept(path: Path, keys: list[str]) -> list[bytes | None]:
@@ -39,3 +43,29 @@ def test_a_cancelled_put_is_kept_all_the_same(tmp_path: Path) -> None:
         return await _kept(tmp_path / "c.db", ["k"])
 
     assert asyncio.run(scenario()) == [b"v"]
+
+
+def test_everybody_of_a_failed_group_hears_of_it() -> None:
+    """Where the job of a group fails, each of its writers gets the error; the next group is another matter."""
+
+    async def scenario() -> tuple[list[object], list[dict[str, int]]]:
+        written: list[dict[str, int]] = []
+
+        def submit(take: Callable[[], dict[str, int]]) -> asyncio.Future[None]:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            group = take()
+            if "bad" in group:
+                done.set_exception(StorageFailed("the disk is gone"))
+            else:
+                written.append(group)
+                done.set_result(None)
+            return done
+
+        writes: GroupCommit[int] = GroupCommit(submit)
+        ended = await asyncio.gather(writes.put({"bad": 1}), writes.put({"good": 2}), return_exceptions=True)
+        await writes.put({"good": 3})
+        return ended, written
+
+    ended, written = run_virtual(scenario())
+    assert [type(error) for error in ended] == [StorageFailed, StorageFailed]
+    assert written == [{"good": 3}]

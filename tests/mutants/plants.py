@@ -249,13 +249,6 @@ PLANTS = (
         "samples shared by records",
         ("tests/pipeline", "tests/cli"),
     ),
-    Plant(
-        "pipeline/cache_lookup.py",
-        "return answer if answer is not None and answer.run in (None, self._run_id) else None",
-        "return answer",
-        "another run's cut answer used",
-        ("tests/pipeline", "tests/cli"),
-    ),
     # Delivery.
     Plant("pipeline/sink.py", "        self._ledger.settle(sequences)\n", "", "room that never comes back", RUNS),
     Plant(
