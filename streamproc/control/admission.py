@@ -8,6 +8,7 @@ from typing import Protocol
 from streamproc.control.attempts import Attempt
 from streamproc.control.outage import Outage
 from streamproc.control.pace import Pace, Turn
+from streamproc.control.silence import Silence
 
 LONGEST_HOLD_SECONDS = 60.0
 """How long an endpoint that refuses everything may have everybody wait at a time."""
@@ -98,6 +99,11 @@ class Admission:
         """Tell whether the endpoint refuses everything."""
         return self._outage.going_on
 
+    @property
+    def silence(self) -> Silence:
+        """Who failed since the last sign of life."""
+        return self._outage.silence
+
     def turn(self, tokens: int) -> Turn:
         """Give a turn for a request that will use so many text tokens, as far as can be told."""
         return self.pace.turn(tokens)
@@ -119,6 +125,7 @@ class Admission:
             now: seconds.
         """
         self.in_flight += 1
+        self.silence.in_flight = self.in_flight
         self.pace.sent(tokens, now)
         self._outage.sent(now)
         self.concurrency.started(now, self.in_flight)
@@ -131,12 +138,16 @@ class Admission:
             tokens: what was reserved for it.
         """
         self.in_flight -= 1
+        self.silence.in_flight = self.in_flight
         now = attempt.ended_at
         if attempt.ending == "rate_limited" and attempt.retry_after is not None:
             self._alive(now)  # it counts requests, so it works
             self.pace.refused(tokens, attempt.started_at, now)
             self.pace.hold(now + attempt.retry_after, rated=True)
-        elif attempt.ending in ("overloaded", "rate_limited"):
+        elif attempt.ending in ("overloaded", "rate_limited", "unavailable"):
+            self._silent(now)
+            if attempt.ending == "rate_limited":
+                self.silence.of_endpoint = True
             if (pause := self._outage.refused(attempt.started_at, self.in_flight, now)) > 0:
                 self.pace.hold(now + pause)
             if self._outage.going_on:
@@ -150,6 +161,9 @@ class Admission:
         elif attempt.ending == "rejected":
             self._alive(now)
         else:
+            self._silent(now)
+            if attempt.ending == "not_sent":
+                self.silence.of_endpoint = True
             self._outage.gone()
         before = self.concurrency.limit
         self.concurrency.finished(attempt, self.in_flight)
@@ -168,6 +182,10 @@ class Admission:
     def restart(self, now: float) -> None:
         """Measure the endpoint anew."""
         self.concurrency.restart(now, self.in_flight)
+
+    def _silent(self, now: float) -> None:
+        if self.silence.since is None:
+            self.silence.since = now
 
     def _alive(self, now: float) -> None:
         if self._outage.answered():

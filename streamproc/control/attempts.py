@@ -6,10 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-Ending = Literal["answered", "rejected", "rate_limited", "overloaded", "failed"]
+Ending = Literal["answered", "rejected", "rate_limited", "overloaded", "unavailable", "not_sent", "failed"]
 """How an attempt ended: with an answer; with word that this request will never do; with 429; with word that the
-endpoint has too much to do (502, 503, 504, 529); with anything else, which says nothing about the endpoint (cut off,
-never sent, ended by us)."""
+endpoint has too much to do (502, 503, 504, 529), or no word in time; with word that it failed (500), or with a broken
+connection; without a connection; with anything else, which says nothing about the endpoint (an answer that is none,
+ended by us)."""
 
 
 class Attempt(Struct, frozen=True, gc=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from streamproc.control.silence import Silence
+
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 16.0
 LONGEST_PAUSE_BEFORE_READY_SECONDS = 5.0
@@ -16,10 +18,15 @@ class Outage:
     """Watch for an endpoint that is not ready yet, or has stopped working: then one request at a time asks how it is.
 
     Before the first sign of life every refusal is an outage: the endpoint is starting.
+
+    Attributes:
+        going_on: whether the endpoint is down.
+        silence: who failed since the last sign of life.
     """
 
     def __init__(self) -> None:
         self.going_on = False
+        self.silence = Silence()
         self._alive = False
         self._in_a_row = 0
         self._cohort_ends = float("-inf")
@@ -54,6 +61,9 @@ class Outage:
     def answered(self) -> bool:
         """Enter an answer, or any other sign that requests are worked on; tell whether it ended an outage."""
         ended, self.going_on = self.going_on, False
+        if self.silence.since is not None:
+            self.silence.over = True
+            self.silence = Silence(self.silence.in_flight)
         self._alive, self._in_a_row = True, 0
         return ended
 

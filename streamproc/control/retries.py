@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from streamproc.control.pacing import Backoff
+from streamproc.control.silence import Silence
 from streamproc.errors import Ambiguous, BadAnswer, NotSent, ProviderError, RateLimited, Unavailable
 
 
@@ -12,8 +13,8 @@ class RetryPolicy(Struct, frozen=True):
     """How often a record may be tried.
 
     Attributes:
-        max_attempts: attempts that reached the provider and failed on their own account. Being asked to slow down, and
-            requests that never left, cost none.
+        max_attempts: attempts that reached the provider and failed on their own account. Being asked to slow down,
+            requests that never left, and whatever fails while the endpoint answers nobody, cost none.
         ambiguous_retries: further attempts after one that may have been paid without an answer arriving.
         backoff: the waits between.
     """
@@ -30,13 +31,13 @@ class Retries:
         sent: requests that left this machine, whatever came of them.
     """
 
-    __slots__ = ("_ambiguous", "_failed", "_policy", "_waits", "sent")
+    __slots__ = ("_failures", "_policy", "_waits", "_who", "sent")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._failed = 0
+        self._failures: list[tuple[Silence, bool]] = []  # in which, and whether it may have been paid
         self._waits = 0
-        self._ambiguous = 0
+        self._who = object()
         self.sent = 0
 
     def succeeded(self) -> None:
@@ -46,16 +47,24 @@ class Retries:
     def copy(self) -> Retries:
         """Give the same attempts once more, for a record that goes a way of its own from here."""
         copied = Retries(self._policy)
-        copied._failed, copied._waits, copied._ambiguous = self._failed, self._waits, self._ambiguous
-        copied.sent = self.sent
+        copied._failures, copied._waits, copied.sent = self._failures.copy(), self._waits, self.sent
+        copied._who = self._who  # parts of one batch are no witnesses to each other
         return copied
 
-    def after(self, error: ProviderError, draw: float) -> float | None:
+    @property
+    def used_up(self) -> bool:
+        """Tell whether the failures for which the record is to blame allow no further attempt."""
+        blamed = [ambiguous for silence, ambiguous in self._failures if silence.blames]
+        return len(blamed) >= self._policy.max_attempts or sum(blamed) > self._policy.ambiguous_retries
+
+    def after(self, error: ProviderError, draw: float, silence: Silence) -> float | None:
         """Enter a failed attempt.
 
         Args:
             error: why it failed.
             draw: a random number in [0, 1).
+            silence: the endpoint's, in which it failed. Who is to blame may show later: ask `used_up` again after the
+                wait.
 
         Returns:
             Seconds to wait before the next attempt, or `None`: there will be none.
@@ -69,19 +78,14 @@ class Retries:
                 self.sent += 1
                 self._waits += 1
                 return backoff.delay(self._waits, hint=error.retry_after, draw=draw)
-            case Ambiguous():
+            case Ambiguous() | Unavailable() | BadAnswer():
                 self.sent += 1
-                self._failed += 1
-                self._ambiguous += 1
-                if self._ambiguous > self._policy.ambiguous_retries or self._failed >= self._policy.max_attempts:
+                silence.failed(self._who)
+                self._failures = [failure for failure in self._failures if not failure[0].excuses]
+                self._failures.append((silence, isinstance(error, Ambiguous)))
+                if self.used_up:
                     return None
-                return backoff.delay(self._ambiguous, hint=None, draw=draw)
-            case Unavailable() | BadAnswer():
-                self.sent += 1
-                self._failed += 1
-                if self._failed >= self._policy.max_attempts:
-                    return None
-                return backoff.delay(self._failed, hint=error.retry_after, draw=draw)
+                return backoff.delay(len(self._failures), hint=error.retry_after, draw=draw)
             case _:
                 self.sent += 1
                 return None

@@ -9,13 +9,22 @@ from streamproc._log import log
 from streamproc.completions import Request, Usage
 from streamproc.control.admission import Admission
 from streamproc.control.attempts import Attempt, Ending
-from streamproc.errors import Ambiguous, NotSent, ProviderError, RateLimited, RejectedRequest, Unavailable
+from streamproc.control.silence import Silence
+from streamproc.errors import (
+    Ambiguous,
+    NotSent,
+    ProviderError,
+    RateLimited,
+    RejectedBatch,
+    RejectedRequest,
+    Unavailable,
+)
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
 from streamproc.llm.batches import Batch
 from streamproc.llm.deadlines import Deadlines
-from streamproc.llm.health import PROBE_SECONDS, Health
+from streamproc.llm.health import NO_ANSWER_IN_TIME, PROBE_SECONDS, Health
 from streamproc.llm.rate_limits import RateLimits
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -24,7 +33,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 OUTAGE_REST_SECONDS = 1.0
 OVERLOADED = frozenset({502, 503, 504, 529})
 """What endpoints answer, or the gateways before them, that have too much to do."""
-NOBODY_ANSWERED = frozenset({"deadline", "connect_timeout"})
+NOBODY_ANSWERED = frozenset({NO_ANSWER_IN_TIME, "connect_timeout"})
 
 
 class _Paid(Protocol):
@@ -103,6 +112,11 @@ class Endpoint(Generic[Q, A]):
         """Tell whether no connection could be made at the last attempt."""
         return self._unreached > 0
 
+    @property
+    def silence(self) -> Silence:
+        """Who failed since the endpoint's last sign of life."""
+        return self.admission.silence
+
     async def turn(self, request: Q) -> None:
         """Wait until this request may be sent, or a halt is requested."""
         admission = self.admission
@@ -126,7 +140,7 @@ class Endpoint(Generic[Q, A]):
             completion = await self._attempt(request)
         except ProviderError as error:
             ending, retry_after = "failed" if self._halt.requested else _ending(error), error.retry_after
-            judged = self._health.judge(error, started_at)
+            judged = self._health.judge(error, started_at, self.silence)
             self._meter.add(f"model_errors_{error.kind}_total")
             self._pause_for(judged)
             if not isinstance(error, NotSent):
@@ -164,9 +178,10 @@ class Endpoint(Generic[Q, A]):
         While the endpoint is down everybody waits for it together, in `turn`. A wait of the record's own beside that
         would outlast the outage, by up to a minute.
         """
+        together = self.admission.down and self.silence.of_endpoint
         self.resting += 1
         try:
-            await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if self.admission.down else seconds)
+            await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if together else seconds)
         finally:
             self.resting -= 1
 
@@ -177,7 +192,7 @@ class Endpoint(Generic[Q, A]):
                 return await self._completer.complete(request)
         finally:
             self._deadlines.finish(scope)
-        raise Ambiguous(f"no answer within {self._timeout_seconds:g} s", code="deadline")
+        raise Ambiguous(f"no answer within {self._timeout_seconds:g} s", code=NO_ANSWER_IN_TIME)
 
     def abort(self) -> None:
         """End every attempt under way, as if its time were over."""
@@ -217,8 +232,10 @@ def _ending(error: ProviderError) -> Ending:
     """Say what a failed attempt tells about the endpoint's load."""
     if isinstance(error, RateLimited):
         return "rate_limited"
-    if isinstance(error, RejectedRequest):
+    if isinstance(error, RejectedRequest | RejectedBatch):
         return "rejected"
-    if isinstance(error, Unavailable) and error.status in OVERLOADED:
+    if error.code in NOBODY_ANSWERED or (isinstance(error, Unavailable) and error.status in OVERLOADED):
         return "overloaded"
-    return "overloaded" if error.code in NOBODY_ANSWERED else "failed"
+    if isinstance(error, Unavailable) or (isinstance(error, Ambiguous) and error.status is None):
+        return "unavailable"
+    return "not_sent" if isinstance(error, NotSent) else "failed"

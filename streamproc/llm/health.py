@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 
-from streamproc.errors import BadAnswer, NotSent, ProviderError, ProviderStop, RateLimited, RejectedRequest, Unavailable
+from streamproc.control.silence import Silence
+from streamproc.errors import (
+    BadAnswer,
+    ProviderError,
+    ProviderStop,
+    RateLimited,
+    RejectedBatch,
+    RejectedRequest,
+    Unavailable,
+)
 from streamproc.flow.clock import Clock
 
 REJECTIONS_WITHOUT_SUCCESS = 20
 ANSWERS_LOOKED_AT = 20
 PROBE_SECONDS = 1.0
+NO_ANSWER_IN_TIME = "deadline"
+"""The code of an attempt that ended at its deadline."""
 
 
 class Health:
@@ -18,12 +29,12 @@ class Health:
     Rules (all of them stop a run that could only burn through its input):
         - the first rows are all rejected and none succeeded: it is the job, not the rows;
         - most of the last answers were no completions at all: a captive portal, or another service's address;
-        - no connection could be made for `unreachable_seconds`;
+        - nobody was answered for `unreachable_seconds`, and it is not a single record that fails;
         - a provider asks for a longer wait than anybody waits;
         - a key that worked and is refused: one probe after a second, since gateways err; then stop.
 
     Args:
-        unreachable_seconds: how long connections may fail.
+        unreachable_seconds: how long nobody may be answered.
         longest_wait_seconds: the longest wait that a provider may ask for.
         clock: seconds.
     """
@@ -34,32 +45,27 @@ class Health:
         self._clock = clock
         self._succeeded = False
         self._rejections = 0
-        self._unreachable_since: float | None = None
         self._suspected_at: float | None = None
         self._bad: deque[bool] = deque(maxlen=ANSWERS_LOOKED_AT)
 
     def succeeded(self) -> None:
         """Enter an answer."""
         self._succeeded = True
-        self._unreachable_since = None
         self._suspected_at = None
         self._bad.append(False)
 
-    def judge(self, error: ProviderError, started_at: float) -> ProviderError:
+    def judge(self, error: ProviderError, started_at: float, silence: Silence) -> ProviderError:
         """Enter a failed attempt, and say what it amounts to.
 
         Args:
             error: what happened to the one attempt.
             started_at: when that attempt was sent, on the clock.
+            silence: the endpoint's, at the end of the attempt.
 
         Returns:
             The same error, or a `ProviderStop` or `Unavailable` in its place.
         """
-        if not isinstance(error, NotSent):
-            self._unreachable_since = None
         match error:
-            case NotSent():
-                return self._not_sent(error)
             case RateLimited() | Unavailable() if (error.retry_after or 0) > self._longest_wait:
                 return ProviderStop(
                     f"the provider asks to wait {error.retry_after:g} s: {error.message}", status=error.status
@@ -83,15 +89,23 @@ class Health:
                     )
             case ProviderStop(status=401) if self._succeeded:
                 return self._refused_key(error, started_at)
-        return error
+        return self._outlasted(error, silence) or error
 
-    def _not_sent(self, error: NotSent) -> ProviderError:
-        now = self._clock()
-        if self._unreachable_since is None:
-            self._unreachable_since = now
-        if now - self._unreachable_since >= self._unreachable_seconds:
-            return ProviderStop(f"no connection for {self._unreachable_seconds:g} s: {error.message}", code=error.code)
-        return error
+    def _outlasted(self, error: ProviderError, silence: Silence) -> ProviderStop | None:
+        """Give the end of the run, where the endpoint has answered nobody for too long."""
+        seconds = silence.lasted(self._clock())
+        alive = isinstance(error, RejectedRequest | RejectedBatch | ProviderStop) or (
+            isinstance(error, RateLimited) and error.retry_after is not None
+        )
+        if alive or not silence.of_endpoint or seconds < self._unreachable_seconds:
+            return None
+        hint = ", or raise llm.timeout_seconds if answers take longer" if error.code == NO_ANSWER_IN_TIME else ""
+        return ProviderStop(
+            f"nothing was answered for {seconds:.0f} s: {error.message.rstrip('.')}. "
+            f"When the endpoint works again, give the same command{hint}",
+            status=error.status,
+            code=error.code,
+        )
 
     def _refused_key(self, error: ProviderStop, started_at: float) -> ProviderError:
         if self._suspected_at is None:

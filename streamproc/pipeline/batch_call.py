@@ -91,10 +91,12 @@ class BatchCallHandler:
                 return []
             except ProviderError as error:
                 permit.release()
-                delay = retries.after(error, self._random.random())
+                delay = retries.after(error, self._random.random(), self._endpoint.silence)
+                if delay is not None:
+                    await self._endpoint.rest(delay)
                 if self._halt.requested:
                     return []
-                if delay is None:
+                if delay is None or retries.used_up:
                     halves = part.halves(error)
                     if halves:
                         self._meter.add("batches_split_total")
@@ -102,7 +104,6 @@ class BatchCallHandler:
                         await self._give_up(part, error)
                     return halves
                 self._meter.add("retries_total")
-                await self._endpoint.rest(delay)
                 await permit.reacquire()
             else:
                 retries.succeeded()

@@ -79,15 +79,16 @@ class LlmCallHandler:
                 return
             except ProviderError as error:
                 permit.release()
-                delay = retries.after(error, self._random.random())
+                delay = retries.after(error, self._random.random(), self._endpoint.silence)
+                if delay is not None:
+                    await self._endpoint.rest(delay)
                 if self._halt.requested:
                     return
-                if delay is None:
+                if delay is None or retries.used_up:
                     reason = RecordError(error.kind, error.message, error.status)
                     await self._outcomes.send(self._landing.failed(call, reason, retries.sent))
                     return
                 self._meter.add("retries_total")
-                await self._endpoint.rest(delay)
                 await permit.reacquire()
             else:
                 retries.succeeded()

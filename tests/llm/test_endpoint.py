@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from streamproc.completions import Completion, Message, Request, Usage
 from streamproc.control.admission import Admission, FixedLimit
 from streamproc.control.pace import Pace
+from streamproc.control.silence import Silence
 from streamproc.errors import (
     Ambiguous,
     BadAnswer,
@@ -237,11 +238,11 @@ def health(clock: Clock) -> Health:
 def test_twenty_rejections_without_a_success_are_the_jobs_fault() -> None:
     """The twentieth rejected row of a run without success stops it; after one success none does."""
     judged = health(Clock())
-    errors = [judged.judge(RejectedRequest("no", status=400), 0) for _ in range(20)]
+    errors = [judged.judge(RejectedRequest("no", status=400), 0, Silence()) for _ in range(20)]
     assert [type(error) for error in errors] == [RejectedRequest] * 19 + [ProviderStop]
     judged = health(Clock())
     judged.succeeded()
-    assert all(isinstance(judged.judge(RejectedRequest("no"), 0), RejectedRequest) for _ in range(50))
+    assert all(isinstance(judged.judge(RejectedRequest("no"), 0, Silence()), RejectedRequest) for _ in range(50))
 
 
 def test_mostly_bad_answers_stop_the_run() -> None:
@@ -249,21 +250,32 @@ def test_mostly_bad_answers_stop_the_run() -> None:
     judged = health(Clock())
     for _ in range(9):
         judged.succeeded()
-    errors = [judged.judge(BadAnswer("html"), 0) for _ in range(11)]
+    errors = [judged.judge(BadAnswer("html"), 0, Silence()) for _ in range(11)]
     assert [type(error) for error in errors] == [BadAnswer] * 10 + [ProviderStop]
 
 
-def test_an_endpoint_that_cannot_be_reached_stops_the_run_after_a_while() -> None:
-    """Connections that fail for `unreachable_seconds` without a break stop the run; any answer begins anew."""
+STOPPING = [NotSent("refused"), Unavailable("503", status=503), Ambiguous("late", code="deadline"), RateLimited("slow")]
+
+
+@pytest.mark.parametrize("error", STOPPING)
+def test_an_endpoint_that_answers_nobody_stops_the_run_after_a_while(error: ProviderError) -> None:
+    """Attempts that fail for `unreachable_seconds` without a sign of life stop the run, where it is the endpoint's
+    fault; what one record alone fails at does not, nor does whatever comes from an endpoint that works."""
     clock = Clock()
-    judged = health(clock)
-    for clock.now in (0, 100, 299):
-        assert isinstance(judged.judge(NotSent("refused"), clock.now), NotSent)
-    judged.judge(Unavailable("503"), clock.now)
-    for clock.now in (299, 598):
-        assert isinstance(judged.judge(NotSent("refused"), clock.now), NotSent)
-    clock.now = 599
-    assert isinstance(judged.judge(NotSent("refused"), clock.now), ProviderStop)
+    judged, silence = health(clock), Silence()
+    silence.since = 100.0
+    for clock.now in (100.0, 399.0, 400.0):
+        assert judged.judge(error, clock.now, silence) is error
+    silence.of_endpoint = True
+    clock.now = 399.9
+    assert judged.judge(error, clock.now, silence) is error
+    clock.now = 400.0
+    for alive in (RejectedRequest("no"), RateLimited("slow", retry_after=1.0)):
+        assert judged.judge(alive, clock.now, silence) is alive
+    stop = judged.judge(error, clock.now, silence)
+    assert isinstance(stop, ProviderStop)
+    assert "nothing was answered for 300 s" in stop.message
+    assert ("timeout_seconds" in stop.message) == (error.code == "deadline")
 
 
 def test_a_key_that_worked_is_probed_once() -> None:
@@ -271,20 +283,20 @@ def test_a_key_that_worked_is_probed_once() -> None:
     clock = Clock()
     judged = health(clock)
     refused = ProviderStop("key", status=401)
-    assert judged.judge(refused, 0) is refused
+    assert judged.judge(refused, 0, Silence()) is refused
     judged = health(clock)
     judged.succeeded()
     clock.now = 10.0
     for started in (8.0, 9.0, 10.0):  # all under way when the key went bad
-        assert isinstance(judged.judge(refused, started), Unavailable)
+        assert isinstance(judged.judge(refused, started, Silence()), Unavailable)
     clock.now = 11.5
-    assert judged.judge(refused, 11.0) is refused
+    assert judged.judge(refused, 11.0, Silence()) is refused
 
 
 def test_a_wait_beyond_every_measure_stops_the_run() -> None:
     """A provider that asks to wait for thirty years is not waited for."""
-    assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=1e9), 0), ProviderStop)
-    assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=3600), 0), RateLimited)
+    assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=1e9), 0, Silence()), ProviderStop)
+    assert isinstance(health(Clock()).judge(RateLimited("later", retry_after=3600), 0, Silence()), RateLimited)
 
 
 def test_a_batch_is_one_request_and_all_of_its_tokens() -> None:
