@@ -144,7 +144,7 @@ class Admission:
             self._alive(now)  # it counts requests, so it works
             self.pace.refused(tokens, attempt.started_at, now)
             self.pace.hold(now + attempt.retry_after, rated=True)
-        elif attempt.ending in ("overloaded", "rate_limited", "unavailable"):
+        elif attempt.ending in ("overloaded", "rate_limited"):
             self._silent(now)
             if attempt.ending == "rate_limited":
                 self.silence.of_endpoint = True
@@ -162,8 +162,6 @@ class Admission:
             self._alive(now)
         else:
             self._silent(now)
-            if attempt.ending == "not_sent":
-                self.silence.of_endpoint = True
             self._outage.gone()
         before = self.concurrency.limit
         self.concurrency.finished(attempt, self.in_flight)

@@ -6,11 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-Ending = Literal["answered", "rejected", "rate_limited", "overloaded", "unavailable", "not_sent", "failed"]
+Ending = Literal["answered", "rejected", "rate_limited", "overloaded", "failed"]
 """How an attempt ended: with an answer; with word that this request will never do; with 429; with word that the
-endpoint has too much to do (502, 503, 504, 529), or no word in time; with word that it failed (500), or with a broken
-connection; without a connection; with anything else, which says nothing about the endpoint (an answer that is none,
-ended by us)."""
+endpoint failed or has too much to do (500, 503), with no word in time, or with a broken connection; with anything else,
+which says nothing about the endpoint (no connection, an answer that is none, ended by us)."""
 
 
 class Attempt(Struct, frozen=True, gc=False):

@@ -54,8 +54,16 @@ class Retries:
     @property
     def used_up(self) -> bool:
         """Tell whether the failures for which the record is to blame allow no further attempt."""
-        blamed = [ambiguous for silence, ambiguous in self._failures if silence.blames]
-        return len(blamed) >= self._policy.max_attempts or sum(blamed) > self._policy.ambiguous_retries
+        return self._exceeds([ambiguous for silence, ambiguous in self._failures if silence.blames])
+
+    @property
+    def undecided(self) -> bool:
+        """Tell whether there would be no further attempt if the record is to blame for more than is known."""
+        may_be = [ambiguous for silence, ambiguous in self._failures if silence.blames is not False]
+        return self._exceeds(may_be) and not self.used_up
+
+    def _exceeds(self, failures: list[bool]) -> bool:
+        return len(failures) >= self._policy.max_attempts or sum(failures) > self._policy.ambiguous_retries
 
     def after(self, error: ProviderError, draw: float, silence: Silence) -> float | None:
         """Enter a failed attempt.
@@ -63,8 +71,8 @@ class Retries:
         Args:
             error: why it failed.
             draw: a random number in [0, 1).
-            silence: the endpoint's, in which it failed. Who is to blame may show later: ask `used_up` again after the
-                wait.
+            silence: the endpoint's, in which it failed. Who is to blame may show later: while it is `undecided` there
+                is to be no further attempt, and after that only if it is not `used_up`.
 
         Returns:
             Seconds to wait before the next attempt, or `None`: there will be none.
@@ -80,8 +88,11 @@ class Retries:
                 return backoff.delay(self._waits, hint=error.retry_after, draw=draw)
             case Ambiguous() | Unavailable() | BadAnswer():
                 self.sent += 1
-                silence.failed(self._who)
-                self._failures = [failure for failure in self._failures if not failure[0].excuses]
+                self._failures = [(s, paid) for s, paid in self._failures if not (s.over and s.of_endpoint)]
+                if error.status == 200:  # an endpoint that answers is none that is away, whatever the answer
+                    silence = Silence()
+                elif not any(earlier.blames for earlier, _ in self._failures):
+                    silence.failed(self._who)
                 self._failures.append((silence, isinstance(error, Ambiguous)))
                 if self.used_up:
                     return None

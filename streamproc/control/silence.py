@@ -7,7 +7,8 @@ class Silence:
     """The time between two signs of life of an endpoint, and who failed in it.
 
     Who failed while nobody else did is to blame for it. Where several failed and nobody was answered between, it was
-    the endpoint, and their attempts cost them nothing.
+    the endpoint, and their attempts cost them nothing. One who was to blame before is no witness against the endpoint:
+    the last records of a run are often those at which it fails.
 
     Attributes:
         since: when the first attempt failed, in seconds; `None` while none has.
@@ -26,21 +27,18 @@ class Silence:
         self._who: object = None
 
     def failed(self, who: object) -> None:
-        """Enter who failed in it: the same object each time it does."""
+        """Enter a witness: who failed in it, the same object each time it does."""
         if self._who is None:
             self._who = who
         elif self._who is not who:
             self.of_endpoint = True
 
     @property
-    def blames(self) -> bool:
-        """Tell whether who failed in it is to blame: nobody else did, and nobody is left in the air who might yet."""
-        return not self.of_endpoint and (self.over or self.in_flight == 0)
-
-    @property
-    def excuses(self) -> bool:
-        """Tell whether it is over and was the endpoint's."""
-        return self.over and self.of_endpoint
+    def blames(self) -> bool | None:
+        """Tell whether who failed in it is to blame; `None` while those in the air may yet tell."""
+        if self.of_endpoint:
+            return False
+        return True if self.over or not self.in_flight else None
 
     def lasted(self, now: float) -> float:
         """Give the seconds since the first attempt failed; 0 while none has."""

@@ -43,6 +43,11 @@ class Batches:
         """The account's limits, where the completer knows them."""
         return getattr(self._completer, "limits", None)
 
+    @property
+    def resent(self) -> int:
+        """Requests that the completer sent again at once, where it does that."""
+        return getattr(self._completer, "resent", 0)
+
     async def complete(self, batch: Batch) -> Answers:
         """Ask once.
 

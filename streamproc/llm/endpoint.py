@@ -9,6 +9,7 @@ from streamproc._log import log
 from streamproc.completions import Request, Usage
 from streamproc.control.admission import Admission
 from streamproc.control.attempts import Attempt, Ending
+from streamproc.control.retries import Retries
 from streamproc.control.silence import Silence
 from streamproc.errors import (
     Ambiguous,
@@ -31,9 +32,8 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 """The pauses while no connection can be made: doubling from the first to the longest."""
 OUTAGE_REST_SECONDS = 1.0
-OVERLOADED = frozenset({502, 503, 504, 529})
-"""What endpoints answer, or the gateways before them, that have too much to do."""
-NOBODY_ANSWERED = frozenset({NO_ANSWER_IN_TIME, "connect_timeout"})
+VERDICT_SECONDS = 0.5
+"""How often to look whether it shows by now who is to blame for a failure."""
 
 
 class _Paid(Protocol):
@@ -61,6 +61,14 @@ class TellsLimits(Protocol):
     @property
     def limits(self) -> RateLimits | None:
         """The account's limits as told last; `None` where nothing was told."""
+
+
+@runtime_checkable
+class Resends(Protocol):
+    """A completer that sends a request again at once where its connection turned out to be stale."""
+
+    resent: int
+    """Requests that were sent again."""
 
 
 class Endpoint(Generic[Q, A]):
@@ -102,6 +110,8 @@ class Endpoint(Generic[Q, A]):
         self._limit = admission.limit
         self._teller = completer if isinstance(completer, TellsLimits) else None
         self._told: RateLimits | None = None
+        self._resender = completer if isinstance(completer, Resends) else None
+        self._resent = 0
         self._deadlines = Deadlines(timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._unreached = 0
@@ -143,7 +153,9 @@ class Endpoint(Generic[Q, A]):
             judged = self._health.judge(error, started_at, self.silence)
             self._meter.add(f"model_errors_{error.kind}_total")
             self._pause_for(judged)
-            if not isinstance(error, NotSent):
+            if isinstance(error, NotSent):
+                self.silence.of_endpoint = True
+            else:
                 self._got_through()
             if judged is error:
                 raise
@@ -157,6 +169,7 @@ class Endpoint(Generic[Q, A]):
                 Attempt(started_at, now, ending, usage.prompt_tokens, usage.completion_tokens, retry_after), tokens
             )
             self.settle()
+            self._count_resent()
         self._health.succeeded()
         self._got_through()
         self._meter.add("prompt_tokens_total", usage.prompt_tokens)
@@ -172,16 +185,25 @@ class Endpoint(Generic[Q, A]):
             self._told = told
             self.admission.pace.told(told.requests_per_minute, told.tokens_per_minute)
 
-    async def rest(self, seconds: float) -> None:
+    def _count_resent(self) -> None:
+        if self._resender is not None and (more := self._resender.resent - self._resent):
+            self._resent += more
+            self._meter.add("model_calls_total", more)
+            self._meter.add(f"model_errors_{Ambiguous.kind}_total", more)
+
+    async def rest(self, seconds: float, retries: Retries) -> None:
         """Wait before a record's next attempt, or until a halt is requested.
 
         While the endpoint is down everybody waits for it together, in `turn`. A wait of the record's own beside that
-        would outlast the outage, by up to a minute.
+        would outlast the outage, by up to a minute. One that has no attempt left, if it is to blame, waits until that
+        shows: no longer than the attempts in the air take.
         """
         together = self.admission.down and self.silence.of_endpoint
         self.resting += 1
         try:
             await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if together else seconds)
+            while retries.undecided and not self._halt.requested:
+                await self._halt.sleep(VERDICT_SECONDS)
         finally:
             self.resting -= 1
 
@@ -234,8 +256,6 @@ def _ending(error: ProviderError) -> Ending:
         return "rate_limited"
     if isinstance(error, RejectedRequest | RejectedBatch):
         return "rejected"
-    if error.code in NOBODY_ANSWERED or (isinstance(error, Unavailable) and error.status in OVERLOADED):
-        return "overloaded"
     if isinstance(error, Unavailable) or (isinstance(error, Ambiguous) and error.status is None):
-        return "unavailable"
-    return "not_sent" if isinstance(error, NotSent) else "failed"
+        return "overloaded"
+    return "overloaded" if error.code == "connect_timeout" else "failed"

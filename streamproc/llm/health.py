@@ -6,6 +6,7 @@ from collections import deque
 
 from streamproc.control.silence import Silence
 from streamproc.errors import (
+    Ambiguous,
     BadAnswer,
     ProviderError,
     ProviderStop,
@@ -28,7 +29,8 @@ class Health:
 
     Rules (all of them stop a run that could only burn through its input):
         - the first rows are all rejected and none succeeded: it is the job, not the rows;
-        - most of the last answers were no completions at all: a captive portal, or another service's address;
+        - most of the last answers were no completions at all, or none that could be read: a captive portal, or another
+          service's address;
         - nobody was answered for `unreachable_seconds`, and it is not a single record that fails;
         - a provider asks for a longer wait than anybody waits;
         - a key that worked and is refused: one probe after a second, since gateways err; then stop.
@@ -79,12 +81,12 @@ class Health:
                         status=error.status,
                         code=error.code,
                     )
-            case BadAnswer():
+            case BadAnswer() | Ambiguous(status=200):
                 self._bad.append(True)
                 if len(self._bad) == ANSWERS_LOOKED_AT and sum(self._bad) > ANSWERS_LOOKED_AT / 2:
                     return ProviderStop(
-                        f"{sum(self._bad)} of the last {ANSWERS_LOOKED_AT} answers were no completions; "
-                        f"is llm.base_url right? {error.message}",
+                        f"{sum(self._bad)} of the last {ANSWERS_LOOKED_AT} answers were no completions that can be "
+                        f"read; is llm.base_url right? {error.message}",
                         status=error.status,
                     )
             case ProviderStop(status=401) if self._succeeded:

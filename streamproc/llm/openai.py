@@ -2,7 +2,8 @@
 
 Settings follow what was measured of aiohttp: its pool must never be the limit (waiting in it counts as the request's
 own time), redirects turn a POST into a GET or carry it to a stranger, kept-alive connections must be dropped before the
-server drops them, and its exceptions hold the request's headers, so none of them is ever a cause or context of ours.
+server drops them, it inflates without a bound, and its exceptions hold the request's headers, so none of them is ever a
+cause or context of ours.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import io
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 import msgspec
 from multidict import CIMultiDict
 
 from streamproc.completions import Completion, Kind, Request
-from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, ProviderError, ProviderStop
+from streamproc.errors import Ambiguous, ConfigError, NotSent, ProviderError, ProviderStop
 from streamproc.llm.answers import completion_from
 from streamproc.llm.batch_answers import continuations_from, embeddings_from
+from streamproc.llm.capped_body import CappedBody
 from streamproc.llm.config import check_base_url
 from streamproc.llm.errors import error_for
 from streamproc.llm.rate_limits import LIMIT_HEADERS, RateLimits, told_limits, unsure_of_period
@@ -32,14 +36,35 @@ LARGE_BODY_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 16 << 20
 MAX_EMBEDDING_BYTES = 256 << 10
 """What each text of a batch may add to the longest answer."""
+MAX_ERROR_BYTES = 1 << 20
+MAX_HEADER_BYTES = 16 << 10
+MAX_HEADERS = 500
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0  # servers commonly close idle connections after 5
+STALE = "stale_connection"
+"""The code of a request whose connection, used before, was closed before any answer: the server had let go of it."""
 
 _INPUT_FIELD: dict[Kind, str] = {"completions": "prompt", "embeddings": "input"}
 
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
+_reused: ContextVar[bool] = ContextVar("_reused", default=False)
+"""Whether the connection of this task's request has carried another before."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells who gets a connection whether it was used before."""
+
+    def __init__(self, limit: int, tls: ssl.SSLContext) -> None:
+        super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_SECONDS, ssl=tls)
+        self._known: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *arguments: Any, **options: Any) -> Any:
+        connection = await super().connect(*arguments, **options)
+        _reused.set(connection.protocol in self._known)
+        self._known.add(connection.protocol)
+        return connection
 
 
 class OpenAICompleter:
@@ -50,6 +75,9 @@ class OpenAICompleter:
         api_key: sent as a bearer token; empty for an endpoint that asks for none.
         max_connections: most connections at once; at least as many as there are concurrent calls.
         ca_file: certificate authorities in PEM, in place of the system's.
+
+    Attributes:
+        resent: requests that were sent again, each once and at once, because their connection turned out to be stale.
 
     Raises:
         ConfigError: the address is none, or the certificates cannot be read.
@@ -75,32 +103,42 @@ class OpenAICompleter:
         except OSError as error:
             raise ConfigError(f"llm.ca_file: cannot read {ca_file!r}: {error.strerror or error}") from error
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        self.resent = 0
         self._stated: tuple[str | None, ...] = (None,) * len(LIMIT_HEADERS)
         self._unsure = False
         self._limits: RateLimits | None = None
 
     async def __aenter__(self) -> Self:
+        self._session = self._open(_Connector(self._max_connections, self._tls))
+        self._fresh = self._open(aiohttp.TCPConnector(limit=0, force_close=True, ssl=self._tls))
+        return self
+
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         headers["User-Agent"] = "streamproc"
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key.reveal()}"
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._max_connections, keepalive_timeout=KEEPALIVE_SECONDS, ssl=self._tls
-            ),
+        return aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             trust_env=False,
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = self._session, self._fresh
+        self._session = self._fresh = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def complete(self, request: Request) -> Completion:
         """Ask once, and read the whole answer.
@@ -143,15 +181,29 @@ class OpenAICompleter:
                 self._limits = limits
 
     async def _post(self, url: str, body: bytes, most_bytes: int) -> bytes:
+        """Send, and once more on a connection of its own where the first was stale: that was hardly looked at."""
         assert self._session is not None, "use it as an async context manager"
+        assert self._fresh is not None
+        try:
+            return await self._send(self._session, url, body, most_bytes)
+        except Ambiguous as lost:
+            if lost.code != STALE:
+                raise
+        self.resent += 1
+        return await self._send(self._fresh, url, body, most_bytes)
+
+    async def _send(self, session: aiohttp.ClientSession, url: str, body: bytes, most_bytes: int) -> bytes:
+        answering = False
+        _reused.set(False)
         try:
             data = body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)  # aiohttp sends large bytes in one go
-            async with self._session.post(url, data=data, allow_redirects=False) as response:
-                answer = await _read(response, most_bytes)
+            async with session.post(url, data=data, allow_redirects=False) as response:
+                answering = True
                 status, headers = response.status, response.headers
+                answer = await _read(response, most_bytes)
                 self._listen(headers)
         except aiohttp.ClientError as error:
-            mapped = _map(error)
+            mapped = _map(error, stale=_reused.get() and not answering)
         except UnicodeError:  # of the host's name
             mapped = ProviderStop("llm.base_url is not a usable address", code="invalid_url")
         except OSError as error:  # the socket itself, outside what aiohttp wraps
@@ -174,25 +226,36 @@ class OpenAICompleter:
 
 
 async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """Read a body to its end, or to the cap."""
+    """Read a body to its end, or to the cap. Of an error's body a beginning will do; its status counts all the same."""
+    if response.status != 200:
+        body = CappedBody(MAX_ERROR_BYTES)
+        with suppress(ProviderError):
+            body = CappedBody(MAX_ERROR_BYTES, response.headers.get("Content-Encoding"))
+            await _fill(body, response)
+        return body.so_far()
     if (response.content_length or 0) > most_bytes:
-        raise BadAnswer(f"an answer of {response.content_length} bytes; at most {most_bytes} are read")
-    parts: list[bytes] = []
-    size = 0
+        raise Ambiguous(f"an answer of {response.content_length} bytes; at most {most_bytes} are read", status=200)
+    body = CappedBody(most_bytes, response.headers.get("Content-Encoding"))
+    await _fill(body, response)
+    return body.whole()
+
+
+async def _fill(body: CappedBody, response: aiohttp.ClientResponse) -> None:
     while part := await response.content.readany():  # empty at the end
-        size += len(part)
-        if size > most_bytes:
-            raise BadAnswer(f"an answer of more than {most_bytes} bytes")
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        body.feed(part)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _map(error: aiohttp.ClientError) -> ProviderError:
-    """Turn aiohttp's exceptions into ours; the subclasses come before their bases."""
+def _map(error: aiohttp.ClientError, *, stale: bool) -> ProviderError:
+    """Turn aiohttp's exceptions into ours; the subclasses come before their bases.
+
+    Args:
+        error: one of them.
+        stale: whether the connection was used before, and no answer had begun.
+    """
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return ProviderStop(
@@ -206,7 +269,9 @@ def _map(error: aiohttp.ClientError) -> ProviderError:
         case aiohttp.InvalidURL():
             return ProviderStop("llm.base_url is not a usable address", code="invalid_url")
         case aiohttp.ClientResponseError():
-            return BadAnswer("the answer is not HTTP: a bad status line, or headers beyond every measure")
+            return Ambiguous("the answer is not HTTP: a bad status line, or headers beyond every measure", status=200)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if stale:
+            return Ambiguous("a connection that was used before was closed before an answer came", code=STALE)
         case aiohttp.ServerDisconnectedError():
             return Ambiguous("the connection was closed before an answer came", code="disconnected")
         case _:

@@ -81,7 +81,7 @@ class LlmCallHandler:
                 permit.release()
                 delay = retries.after(error, self._random.random(), self._endpoint.silence)
                 if delay is not None:
-                    await self._endpoint.rest(delay)
+                    await self._endpoint.rest(delay, retries)
                 if self._halt.requested:
                     return
                 if delay is None or retries.used_up:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,16 @@ class Verdict:
     repaid: int = 0
 
 
-def judge(folder: Path, ledger: Path, since: int, mark: str, repayable: int) -> Verdict:
+def judge(
+    folder: Path,
+    ledger: Path,
+    since: int,
+    mark: str,
+    repayable: int,
+    *,
+    dead: Set[int] = frozenset(),
+    unbilled: Set[int] = frozenset(),
+) -> Verdict:
     """Compare input, output, dead letters and bill.
 
     Args:
@@ -51,7 +61,10 @@ def judge(folder: Path, ledger: Path, since: int, mark: str, repayable: int) -> 
         since: the ledger's size before the first run.
         mark: what `write_input` was given.
         repayable: most answers that may have been billed again.
+        dead: records that must have failed although they have a text, by number.
+        unbilled: records that have a text and must not have been billed, by number.
     """
+    doomed = {f"r{number}" for number in dead}
     verdict = Verdict()
     rows = [json.loads(line) for line in (folder / INPUT).read_text().splitlines()]
     answered = _rows(folder, verdict)
@@ -63,16 +76,21 @@ def judge(folder: Path, ledger: Path, since: int, mark: str, repayable: int) -> 
         verdict.violations.append(f"{verdict.lost} records lost, {verdict.doubled} doubled, {len(ended)} ended")
     given = {row["id"]: row for row in rows}
     for row in answered:
+        if row["id"] in doomed:
+            verdict.violations.append(f"a record was answered that had to fail: {row}")
         if row["input"] != given.get(row["id"]) or not row["input"].get("text", "").startswith(row["output"]):
             verdict.violations.append(f"a row that is no answer to its record: {row}")
     for row in failed:
-        if row["input"] != given.get(row["id"]) or "text" in row["input"]:
+        if row["input"] != given.get(row["id"]) or ("text" in row["input"] and row["id"] not in doomed):
             verdict.violations.append(f"a record failed that has an answer: {row}")
     billed = _bill(ledger, since, mark)
     verdict.repaid = billed.total() - len(billed)
     if verdict.repaid > repayable:
         verdict.violations.append(f"{verdict.repaid} answers were paid again, {repayable} may be")
-    if len(billed) != sum("text" in row for row in rows):
+    free = {given[f"r{number}"]["text"] for number in unbilled}
+    if free & set(billed):
+        verdict.violations.append(f"billed for nothing: {sorted(free & set(billed))}")
+    if len(billed) != sum("text" in row for row in rows) - len(free):
         verdict.violations.append(f"{len(billed)} different prompts were billed")
     return verdict
 
