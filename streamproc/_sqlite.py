@@ -132,11 +132,21 @@ class Database:
             StorageFailed: it cannot be opened.
         """
         try:
-            self._connection = await asyncio.shield(self._thread.submit(self.connect))
+            await asyncio.shield(self._thread.submit(self._begin))
         except BaseException:
+            self._thread.submit(self._end)  # cancelled, for one: the thread may have opened it all the same
             self._thread.close()
             raise
         return self
+
+    def _begin(self) -> None:
+        self._connection = self.connect()
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with _mapped(self.path):
+                self.disconnect(connection)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Call `work` with the connection, on its thread, after whatever was asked before.
@@ -190,9 +200,8 @@ class Database:
         """Wait for the work that was submitted, then close the file. Harmless when called twice."""
         if self._connection is None:
             return
-        closing = self._thread.submit(Database.perform, self, self.disconnect)
+        closing = self._thread.submit(self._end)
         try:
             await asyncio.shield(closing)
         finally:
-            self._connection = None
             self._thread.close()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
+import anyio
 import msgspec
 
 from streamproc.cache.backend import CacheBackend
@@ -214,7 +215,12 @@ class CacheManager(Generic[V]):
         await self._backend.aclose()
 
     async def __aenter__(self) -> Self:
-        await self._backend.open()
+        try:
+            await self._backend.open()
+        except BaseException:  # cancelled halfway, for one: what is open by then must not stay open
+            with anyio.CancelScope(shield=True):
+                await self._backend.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from streamproc._log import log
 from streamproc.flow.clock import Clock
 
 SECONDS_BOUNDS = tuple(0.001 * 2.0**step for step in range(18))
@@ -74,13 +75,14 @@ class Meter:
         self._counters: dict[str, float] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
         self._observed: dict[str, tuple[list[int], list[float]]] = {}
+        self._unread: set[str] = set()
 
     def add(self, name: str, amount: float = 1) -> None:
         """Count `amount` more of `name`."""
         self._counters[name] = self._counters.get(name, 0) + amount
 
     def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """Name a figure that is read when a snapshot is taken."""
+        """Name a figure that is read when a snapshot is taken. It is absent from those in which `read` raised."""
         self._gauges[name] = read
 
     def observe(self, name: str, seconds: float) -> None:
@@ -103,9 +105,18 @@ class Meter:
         return Snapshot(
             at=self._clock(),
             counters=dict(self._counters),
-            gauges={name: read() for name, read in self._gauges.items()},
+            gauges=dict(self._read_gauges()),
             distributions={
                 name: Distribution(sum(buckets), total[0], tuple(buckets))
                 for name, (buckets, total) in self._observed.items()
             },
         )
+
+    def _read_gauges(self) -> Iterator[tuple[str, float]]:
+        for name, read in self._gauges.items():
+            try:
+                yield name, read()
+            except Exception as raised:  # noqa: BLE001 - some ask what is not ours, such as a cache; none may end the run
+                if name not in self._unread:
+                    log.warning("gauge.unread", gauge=name, error_type=type(raised).__name__, reason=str(raised))
+                self._unread.add(name)

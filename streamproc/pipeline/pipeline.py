@@ -180,13 +180,12 @@ class DataProcessingPipeline:
                 with anyio.CancelScope(shield=True):
                     await stack.aclose()
             finally:
+                self._run, self._draining = None, False
+                self._idle.set()  # before the report: should that fail, the next run is not refused
                 if run is not None:
                     self._last = run.snapshot()
                     elapsed = anyio.current_time() - started_at
                     self._report = report_of(ending, self._last, before, elapsed, run.findings())
-                self._run = None
-                self._draining = False
-                self._idle.set()
         assert self._report is not None
         _log_end(self._report)
         return self._report

@@ -35,6 +35,7 @@ class MemorySource(Source):
         return {"type": "memory"}
 
     async def open(self, after: Checkpoint | None, delivered: DigestsOf) -> None:
+        self._ordinal = 0
         if isinstance(self._items, AsyncIterable):
             self._iterator = aiter(self._items)
         else:

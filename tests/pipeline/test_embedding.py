@@ -21,6 +21,8 @@ from streamproc import (
     Refused,
     StreamprocError,
 )
+from streamproc.cache.memory import MemoryBackend
+from streamproc.cache.metrics import CacheMetrics
 from streamproc.errors import Unavailable
 from streamproc.pipeline.config import ConcurrencyConfig
 from streamproc.simulation.virtual_time import run_virtual
@@ -208,3 +210,61 @@ def test_two_items_with_one_id_are_refused() -> None:
         pipeline = DataProcessingPipeline(CONFIG, source=MemorySource(items), sink=MemorySink(), completer=echo())
         with pytest.raises(Refused, match="same id"):
             run_virtual(pipeline.run())
+
+
+def test_a_report_that_fails_leaves_the_pipeline_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what a run has shown cannot be put together, that is raised, and the next run is not refused."""
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        source, sink = MemorySource(RECORDS), MemorySink()
+        pipeline = DataProcessingPipeline(CONFIG, source=source, sink=sink, completer=echo())
+        with monkeypatch.context() as patched:
+            patched.setattr("streamproc.pipeline.run.find_out", broken)
+            with pytest.raises(ZeroDivisionError):
+                await pipeline.run()
+            await pipeline.drain()
+        assert len(sink.outcomes) == 40
+        assert (await pipeline.run()).delivered_before == 40
+
+    run_virtual(main())
+
+
+def test_a_gauge_that_raises_is_absent(caplog: pytest.LogCaptureFixture) -> None:
+    """A cache of the caller's that cannot tell its figures costs these and a line in the log each, and nothing else."""
+
+    class Shy(MemoryBackend):
+        told = 0
+
+        def metrics(self) -> CacheMetrics:
+            self.told += 1
+            if self.told > 1:
+                raise ConnectionError
+            return super().metrics()
+
+    pipeline = DataProcessingPipeline(
+        CONFIG, source=MemorySource(RECORDS), sink=MemorySink(), completer=echo(1), cache=Shy(10**6)
+    )
+    assert run_virtual(pipeline.run()).completed == 40
+    gauges = pipeline.snapshot().gauges
+    assert "cache_entries" not in gauges
+    assert gauges["records_in_flight"] == 0
+    unread = [record for record in caplog.records if record.message == "gauge.unread"]
+    assert len(unread) == len({record.gauge for record in unread}) > 0  # type: ignore[attr-defined]
+
+
+def test_a_source_is_read_from_its_beginning_after_a_run_that_delivered_nothing() -> None:
+    """A source of the caller's that an earlier run had read from counts from 0 again where nothing was delivered."""
+
+    async def main() -> None:
+        source, sink = MemorySource(RECORDS), MemorySink()
+        pipeline = DataProcessingPipeline(CONFIG, source=source, sink=sink, completer=echo(10))
+        with anyio.move_on_after(1):
+            await pipeline.run()
+        assert sink.outcomes == []
+        assert (await pipeline.run()).completed == 40
+        assert {outcome.envelope.record.id for outcome in sink.outcomes} == {str(number) for number in range(40)}
+
+    run_virtual(main())
