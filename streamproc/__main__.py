@@ -1,5 +1,15 @@
 """`python -m streamproc` is the command `streamproc`."""
 
-from streamproc.cli.app import main
+from streamproc.cli.interruptions import leave_when_interrupted
 
-main()
+
+def main() -> None:
+    """Run the command; a signal ends it with a sentence from the first moment on."""
+    leave_when_interrupted()
+    from streamproc.cli.app import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,6 @@ BUG = 70
 STORAGE = 74
 READER_LEFT = 141
 """As a shell gives it for SIGPIPE."""
-INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @contextmanager

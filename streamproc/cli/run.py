@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -14,7 +13,8 @@ from msgspec import Struct
 from rich.console import Console
 
 from streamproc.cli import exits
-from streamproc.cli.interruptions import Interruptions, listening
+from streamproc.cli.interruptions import Interruptions, exit_code, listening
+from streamproc.cli.steady import SteadyText
 from streamproc.cli.summary import summary_of
 from streamproc.errors import ConfigError, StorageFailed, first_of
 from streamproc.observe.logs import LogFormat, LogLevel, configure
@@ -52,7 +52,8 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
         StreamprocError: the run could not begin, or failed; the summary is shown all the same.
     """
     as_json = options.log_format == "json"  # then standard error holds nothing else
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    steady = SteadyText(sys.stderr)
+    console = Console(file=steady, highlight=False, soft_wrap=True)  # type: ignore[arg-type]  # it is no IO by name only
     webhook = os.environ.get(config.alerts.webhook_url_env or "", "").strip()
     secrets = [os.environ.get(config.llm.api_key_env, "").strip(), config.cache.password, webhook]
     configure(options.log_format, options.log_level, console, secrets)
@@ -60,27 +61,27 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     if options.overwrite and config.sink is not None:
         await pipeline.check()  # nothing is discarded for a job that cannot run
         config.sink.discard()
-    try:
-        with progress("none" if as_json and options.progress == "auto" else options.progress, console) as show:
-            return await _run(pipeline, options.limit, show)
-    finally:
-        if pipeline.report is not None:
-            if not as_json:
-                with suppress(OSError):  # nobody reads it; the exit code still tells
+    interruptions = Interruptions()
+    with listening(interruptions):
+        try:
+            with progress("none" if as_json and options.progress == "auto" else options.progress, console) as show:
+                return await _run(pipeline, options.limit, show, interruptions)
+        finally:
+            if pipeline.report is not None:
+                if not as_json:
                     console.out(summary_of(pipeline.report, config), highlight=False)
-            _write_summary(pipeline.report, options.summary_json)
+                _write_summary(pipeline.report, options.summary_json)
 
 
-async def _run(pipeline: DataProcessingPipeline, limit: int | None, show: Watcher) -> int:
+async def _run(pipeline: DataProcessingPipeline, limit: int | None, show: Watcher, interruptions: Interruptions) -> int:
     try:
         async with asyncio.TaskGroup() as group:
-            interruptions = Interruptions(pipeline, group)
-            with listening(interruptions):
+            with interruptions.steering(pipeline, group, asyncio.get_running_loop()):
                 report = await pipeline.run(limit=limit, watchers=[show])
     except ExceptionGroup as errors:
         raise first_of(errors) from None
     if interruptions.first is not None and report.ending == "drained":
-        return exits.INTERRUPTED[interruptions.first]
+        return exit_code(interruptions.first)
     return exits.DEAD_LETTERS if report.dead_letters else exits.COMPLETED
 
 

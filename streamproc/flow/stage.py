@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
+from streamproc.errors import StreamprocError
 from streamproc.flow.channel import Outbox
 from streamproc.flow.tokens import Permit, TokenPool
 
@@ -66,18 +68,43 @@ class Stage(Generic[T]):
             ExceptionGroup: of what handlers raised; the other children are cancelled and waited for first.
         """
         try:
-            async with asyncio.TaskGroup() as children:
-                while True:
-                    try:
-                        await self._feed.ready()
-                    except anyio.EndOfStream:
-                        break
-                    permit = await self.pool.acquire()
-                    children.create_task(self._handle(self._feed.take(), permit))
+            with cancelled_by_others_only(self.name):
+                await self._work()
         finally:
             for outbox in self._outboxes:
                 outbox.close()
 
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as children:
+            while True:
+                try:
+                    await self._feed.ready()
+                except anyio.EndOfStream:
+                    break
+                permit = await self.pool.acquire()
+                children.create_task(self._handle(self._feed.take(), permit))
+
     async def _handle(self, batch: Sequence[T], permit: Permit) -> None:
-        with permit:
+        with permit, cancelled_by_others_only(self.name):
             await self._handler.handle(batch, permit)
+
+
+@contextmanager
+def cancelled_by_others_only(what: str) -> Iterator[None]:
+    """Have it raised as an error when the block ends in a cancellation that nobody asked of its task.
+
+    Such a task would end without a word, and what it worked on with it.
+
+    Args:
+        what: is cancelled, in the message.
+
+    Raises:
+        StreamprocError: the block raised `CancelledError` by itself.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise StreamprocError(f"{what}: cancelled from within, by nobody; the same command continues") from error

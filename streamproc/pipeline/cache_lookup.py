@@ -14,7 +14,7 @@ from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
 from streamproc.pipeline.batch_sizing import Observe
-from streamproc.pipeline.landing import Answer, Landing, contained, key_of
+from streamproc.pipeline.landing import USER_ERRORS, Answer, Landing, contained, key_of
 from streamproc.pipeline.task import Call, Task
 from streamproc.records import Envelope, Failed, Outcome, Record
 
@@ -70,7 +70,7 @@ class CacheLookupHandler:
             try:
                 request: Request = self._task.render(envelope.record)
                 key = self._key(request, envelope.record)
-            except Exception as raised:  # noqa: BLE001 - the border to user code
+            except USER_ERRORS as raised:
                 outcomes.append(Failed(envelope, contained("render_failed", raised)))
                 continue
             flight = self._flights.board(key, envelope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -30,6 +31,10 @@ def key_of(fingerprint: str, run: str | None) -> str:
     """Give the key of an answer: one that belongs to a run has its own, so that it never takes a whole one's place."""
     return fingerprint if run is None else f"{fingerprint}:{run}"
 
+
+USER_ERRORS = (Exception, asyncio.CancelledError)
+"""What a task's functions may raise at the cost of their record alone. They are called where nothing is awaited, so a
+cancellation is none of the host's. `SystemExit` and `KeyboardInterrupt` mean the process, and pass."""
 
 OUTPUT_TOKEN_COST = 4.0
 """What a token of an answer costs, in tokens of a prompt: about so much in the price lists of hosted models."""
@@ -74,7 +79,7 @@ class Landing:
         if error is None:
             try:
                 value = self._task.parse(completion)
-            except Exception as raised:  # noqa: BLE001 - the border to user code
+            except USER_ERRORS as raised:
                 error = contained("parse_failed", raised)
         outcomes: list[Outcome] = []
         for waiter in waiters:
@@ -90,10 +95,14 @@ class Landing:
         return [Failed(waiter, error, sent) for waiter in self._flights.land(call.flight)]
 
 
-def contained(kind: str, raised: Exception) -> RecordError:
+def contained(kind: str, raised: BaseException) -> RecordError:
     """Turn an exception of user code into a record's error, and log its trace at debug level."""
     log.debug("user_code.raised", error_type=kind, exc_info=raised)
-    return RecordError(kind, f"{type(raised).__name__}: {str(raised)[:500]}")
+    try:
+        text = str(raised)
+    except Exception:  # noqa: BLE001 - user code, too
+        text = "its text cannot be had"
+    return RecordError(kind, f"{type(raised).__name__}: {text[:500]}")
 
 
 def _unusable(completion: Completion) -> RecordError | None:

@@ -15,6 +15,7 @@ from streamproc._log import log
 from streamproc.cache.backend import CacheBackend
 from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
 from streamproc.flow.meter import Snapshot
+from streamproc.flow.stage import cancelled_by_others_only
 from streamproc.llm.completer import Completer
 from streamproc.monitoring.listeners import AlertListener
 from streamproc.monitoring.webhook import webhook_from
@@ -25,7 +26,7 @@ from streamproc.pipeline.report import Ending, RunReport, report_of
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.stream import OutcomeStream
 from streamproc.pipeline.supervisor import Watcher
-from streamproc.pipeline.task import Task, prompt_task, with_plain_values
+from streamproc.pipeline.task import Task, keeping_records, prompt_task, with_plain_values
 from streamproc.pipeline.vigil import keeping_watch
 from streamproc.sinks.sink import Sink, Tally
 from streamproc.sources.memory import Item, MemorySource
@@ -60,7 +61,7 @@ class DataProcessingPipeline:
         on_alert: AlertListener | None = None,
     ) -> None:
         self.config = config
-        self._task: Task[Any] = task or prompt_task(config.llm)
+        self._task = prompt_task(config.llm) if task is None else keeping_records(task)
         self._source = source
         self._sink = sink
         self._completer = completer
@@ -144,7 +145,8 @@ class DataProcessingPipeline:
             await earlier.finish()
         error: Exception | None = None
         try:
-            await self._execute(source, stream, self._task, None, ())
+            with cancelled_by_others_only("stream"):
+                await self._execute(source, stream, self._task, None, ())
         except Exception as raised:  # noqa: BLE001 - the border to the caller's iterable; raised where it iterates
             error = raised
         finally:
@@ -215,6 +217,11 @@ class DataProcessingPipeline:
     def report(self) -> RunReport | None:
         """The report of the last run, also of one that raised; `None` before the first."""
         return self._report
+
+    @property
+    def under_way(self) -> bool:
+        """Tell whether records may be on their way: not before everything is opened, nor once it is closed."""
+        return self._run is not None
 
     def snapshot(self) -> Snapshot:
         """Give the figures of this moment, or of the last run's end.

@@ -21,7 +21,8 @@ V = TypeVar("V")
 class Task(Struct, Generic[V], frozen=True):
     """What is asked about each record, and what becomes of the answer. Both parts are called on the event loop.
 
-    An exception in either makes a dead letter of that record; the run goes on.
+    An exception in either makes a dead letter of that record; the run goes on. `SystemExit` and `KeyboardInterrupt` end
+    it, as a crash would.
 
     Attributes:
         render: makes the request of a record; `PipelineConfig.request` helps.
@@ -67,6 +68,21 @@ def prompt_task(llm: LlmConfig) -> Task[Any]:
         parse=embedding_of if llm.endpoint == "embeddings" else text_of,
         settings={"llm.prompt": llm.prompt},
     )
+
+
+def keeping_records(task: Task[Any]) -> Task[Any]:
+    """Give the same task with a record of its own to render, whose fields it may change as it likes.
+
+    Its dictionaries and lists are copies; what else it holds is shared with the record that is delivered.
+    """
+    render = task.render
+    return Task(lambda record: render(Record(record.id, _copy(record.data))), task.parse, task.settings)
+
+
+def _copy(value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _copy(field) for name, field in value.items()}
+    return [_copy(item) for item in value] if type(value) is list else value
 
 
 def with_plain_values(task: Task[Any]) -> Task[Any]:

@@ -28,6 +28,7 @@ from streamproc import (
 )
 from streamproc.errors import RateLimited, RejectedRequest, Unavailable
 from streamproc.pipeline.config import ConcurrencyConfig
+from streamproc.pipeline.llm_call import LlmCallHandler
 from streamproc.simulation.virtual_time import run_virtual
 from streamproc.testing.faults import ScriptedCompleter
 
@@ -339,17 +340,17 @@ def test_a_host_may_cancel_at_any_moment(moment: float, how: str) -> None:
     assert sum(model.billed.values()) <= 30 + 4
 
 
-def test_lost_records_do_not_pass_unseen() -> None:
+def test_lost_records_do_not_pass_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """If records vanish inside, the run says so in place of ending well."""
+    make = LlmCallHandler._make
 
-    class Forgetful(ScriptedCompleter):
-        async def complete(self, request: Request) -> Completion:
-            if request.messages[-1].content == "t2":
-                raise asyncio.CancelledError
-            return await super().complete(request)
+    async def forgetful(self: LlmCallHandler, call: Any, permit: Any) -> None:
+        if call.request.messages[-1].content != "t2":
+            await make(self, call, permit)
 
+    monkeypatch.setattr(LlmCallHandler, "_make", forgetful)
     with pytest.raises(StreamprocError, match="1 records have no outcome"):
-        run_virtual(pipeline(Forgetful(lambda *_: "ok"), MemorySink(), count=5).run())
+        run_virtual(pipeline(echo(), MemorySink(), count=5).run())
 
 
 def test_truncated_and_unusable_answers() -> None:

@@ -1,78 +1,16 @@
 """The command `streamproc run` under signals, and beside another of its kind."""
 
-import json
 import resource
 import signal
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from tests.system import oracle
 from tests.system.endpoint import Endpoint
-from tests.system.nursery import ROOT
-
-RECORDS, CONCURRENCY = 60, 4
-DEAD_LETTERS, REFUSED = 1, 3
-QUICK = {"ttft_seconds": 0.05}
-HANGING = {"ttft_seconds": 600.0}
+from tests.system.job import CONCURRENCY, HANGING, QUICK, RECORDS, REFUSED, Job, said
 
 pytestmark = pytest.mark.slow
-
-
-class Job:
-    """A job file in a folder, run by the real command against whichever endpoint is there at the moment."""
-
-    def __init__(self, folder):
-        self.folder = folder / "run"
-        self.ledger = folder / "ledger"
-        oracle.write_input(self.folder, RECORDS, "job")
-        self._file = self.folder / "job.yaml"
-        job = {
-            "source": {"type": "jsonl", "path": str(self.folder / oracle.INPUT), "id_field": "id"},
-            "llm": {"deployment": "simulated", "model": "simulated", "prompt": "{{ text }}"},
-            "concurrency": {"initial": CONCURRENCY},
-            "sink": {"type": "jsonl", "path": str(self.folder / oracle.OUTPUTS[0])},
-        }
-        self._file.write_text(json.dumps(job))
-
-    def command(self, endpoint):
-        return [
-            *(sys.executable, "-m", "streamproc", "run", str(self._file), "--progress", "none"),
-            *("--set", f"llm.base_url={endpoint.url}"),
-        ]
-
-    @contextmanager
-    def running(self, endpoint):
-        """The command in the background; killed at the end if it is still there."""
-        with subprocess.Popen(self.command(endpoint), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def run(self, endpoint):
-        """The command from start to end."""
-        return subprocess.run(self.command(endpoint), cwd=ROOT, capture_output=True, text=True, timeout=60)
-
-    def finish(self):
-        """Continue to the end."""
-        with Endpoint(self.ledger, **QUICK) as endpoint:
-            done = self.run(endpoint)
-        assert done.returncode == DEAD_LETTERS, done.stderr
-
-    def verdict(self, repayable):
-        return oracle.judge(self.folder, self.ledger, 0, "job", repayable)
-
-
-def said(process, words):
-    """Read what a process says up to the line that holds these words."""
-    for line in process.stderr:
-        if words in line:
-            return
-    raise AssertionError(f"the process ended without saying {words!r}")
 
 
 @pytest.mark.fault(51)
