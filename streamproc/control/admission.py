@@ -84,15 +84,22 @@ class Admission:
         self.in_flight = 0
         self.cap = math.inf
         self._outage = Outage()
+        self._doubted_at: float | None = None
 
     @property
     def limit(self) -> int:
-        """Requests that may be in the air at once: one during an outage, never above `cap`."""
+        """Requests that may be in the air at once: one during an outage or a doubt, never above `cap`."""
         return self.limit_of(self.concurrency.limit)
 
     def limit_of(self, wanted: int) -> int:
-        """Give what is left of a limit: one during an outage, never above `cap`."""
-        return 1 if self._outage.going_on else int(max(1, min(wanted, self.cap)))
+        """Give what is left of a limit: one during an outage or a doubt, never above `cap`."""
+        single = self._outage.going_on or self._doubted_at is not None
+        return 1 if single else int(max(1, min(wanted, self.cap)))
+
+    def doubt(self, now: float) -> None:
+        """Let one request at a time go out, until one that is sent from now on shows that all may go on."""
+        if self._doubted_at is None:
+            self._doubted_at = now
 
     @property
     def down(self) -> bool:
@@ -140,6 +147,8 @@ class Admission:
         self.in_flight -= 1
         self.silence.in_flight = self.in_flight
         now = attempt.ended_at
+        if attempt.ending in ("answered", "rejected") and attempt.started_at > (self._doubted_at or 0.0):
+            self._doubted_at = None
         if attempt.ending == "rate_limited" and attempt.retry_after is not None:
             self._alive(now)  # it counts requests, so it works
             self.pace.refused(tokens, attempt.started_at, now)

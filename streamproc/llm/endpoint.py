@@ -170,7 +170,7 @@ class Endpoint(Generic[Q, A]):
             )
             self.settle()
             self._count_resent()
-        self._health.succeeded()
+        self._health.succeeded(started_at)
         self._got_through()
         self._meter.add("prompt_tokens_total", usage.prompt_tokens)
         self._meter.add("completion_tokens_total", usage.completion_tokens)
@@ -225,6 +225,7 @@ class Endpoint(Generic[Q, A]):
         now, pace = self._clock(), self.admission.pace
         if error.status == 401:
             pace.hold(now + PROBE_SECONDS)
+            self.admission.doubt(now)
         elif isinstance(error, NotSent) and not pace.pause(now):  # those who failed together count once
             if not self._unreached:
                 log.warning("endpoint.unreachable", reason=error.message)

@@ -50,10 +50,11 @@ class Health:
         self._suspected_at: float | None = None
         self._bad: deque[bool] = deque(maxlen=ANSWERS_LOOKED_AT)
 
-    def succeeded(self) -> None:
-        """Enter an answer."""
+    def succeeded(self, started_at: float) -> None:
+        """Enter an answer to a request that was sent then; one sent before a key was refused says nothing of it."""
         self._succeeded = True
-        self._suspected_at = None
+        if self._suspected_at is not None and started_at > self._suspected_at:
+            self._suspected_at = None
         self._bad.append(False)
 
     def judge(self, error: ProviderError, started_at: float, silence: Silence) -> ProviderError:

@@ -140,3 +140,20 @@ def test_no_single_answer_has_anybody_wait_for_long(used: int, per_minute: float
     admission.started(1, 0.0)
     admission.finished(Attempt(0.0, 1.0, "answered", used, used), 1)
     assert admission.wait(admission.turn(1), 1.0) <= 60 + 120 / per_minute + 1
+
+
+@given(st.integers(2, 50), st.floats(0.1, 100), st.sampled_from(["overloaded", "failed", "rate_limited"]))
+def test_a_doubt_lets_one_go_until_what_was_sent_after_it_is_answered(limit: int, at: float, ending: Ending) -> None:
+    """While it is doubted that all may go on, one request at a time is sent; answers to what was sent before end
+    nothing, nor does a failure."""
+    admission = Admission(FixedLimit(limit), Pace())
+    admission.started(10, 0.0)
+    admission.doubt(at)
+    assert admission.limit == 1
+    admission.finished(Attempt(0.0, at + 1, "answered", 5, 5), 10)
+    admission.started(10, at + 1)
+    admission.finished(Attempt(at + 1, at + 2, ending), 10)
+    assert admission.limit == 1
+    admission.started(10, at + 3)
+    admission.finished(Attempt(at + 3, at + 4, "answered", 5, 5), 10)
+    assert admission.limit == limit

@@ -241,7 +241,7 @@ def test_twenty_rejections_without_a_success_are_the_jobs_fault() -> None:
     errors = [judged.judge(RejectedRequest("no", status=400), 0, Silence()) for _ in range(20)]
     assert [type(error) for error in errors] == [RejectedRequest] * 19 + [ProviderStop]
     judged = health(Clock())
-    judged.succeeded()
+    judged.succeeded(0)
     assert all(isinstance(judged.judge(RejectedRequest("no"), 0, Silence()), RejectedRequest) for _ in range(50))
 
 
@@ -249,7 +249,7 @@ def test_mostly_bad_answers_stop_the_run() -> None:
     """More than half of the last twenty answers that are none: a captive portal, or a wrong address."""
     judged = health(Clock())
     for _ in range(9):
-        judged.succeeded()
+        judged.succeeded(0)
     errors = [judged.judge(BadAnswer("html"), 0, Silence()) for _ in range(11)]
     assert [type(error) for error in errors] == [BadAnswer] * 10 + [ProviderStop]
 
@@ -279,18 +279,22 @@ def test_an_endpoint_that_answers_nobody_stops_the_run_after_a_while(error: Prov
 
 
 def test_a_key_that_worked_is_probed_once() -> None:
-    """A first 401 stops at once; after a success it is tried once more a second later, then stops."""
+    """A first 401 stops at once; after a success it is tried once more a second later, then stops. What was sent before
+    the refusal and is answered after it says nothing; an answer to what was sent after it does."""
     clock = Clock()
     judged = health(clock)
     refused = ProviderStop("key", status=401)
     assert judged.judge(refused, 0, Silence()) is refused
     judged = health(clock)
-    judged.succeeded()
+    judged.succeeded(0)
     clock.now = 10.0
     for started in (8.0, 9.0, 10.0):  # all under way when the key went bad
         assert isinstance(judged.judge(refused, started, Silence()), Unavailable)
+    judged.succeeded(9.9)
     clock.now = 11.5
     assert judged.judge(refused, 11.0, Silence()) is refused
+    judged.succeeded(10.1)
+    assert isinstance(judged.judge(refused, 11.0, Silence()), Unavailable)
 
 
 def test_a_wait_beyond_every_measure_stops_the_run() -> None:
