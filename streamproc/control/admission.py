@@ -154,7 +154,7 @@ class Admission:
             self.pace.refused(tokens, attempt.started_at, now)
             self.pace.hold(now + attempt.retry_after, rated=True)
         elif attempt.ending in ("overloaded", "rate_limited"):
-            self._silent(now)
+            self._silent(attempt)
             if attempt.ending == "rate_limited":
                 self.silence.of_endpoint = True
             if (pause := self._outage.refused(attempt.started_at, self.in_flight, now)) > 0:
@@ -170,7 +170,7 @@ class Admission:
         elif attempt.ending == "rejected":
             self._alive(now)
         else:
-            self._silent(now)
+            self._silent(attempt)
             self._outage.gone()
         before = self.concurrency.limit
         self.concurrency.finished(attempt, self.in_flight)
@@ -190,12 +190,16 @@ class Admission:
         """Measure the endpoint anew."""
         self.concurrency.restart(now, self.in_flight)
 
-    def _silent(self, now: float) -> None:
-        if self.silence.since is None:
-            self.silence.since = now
+    def _silent(self, attempt: Attempt) -> None:
+        silence = self.silence
+        silence.saw_life = attempt.started_at < silence.began
+        if silence.since is None:
+            silence.since = attempt.ended_at
 
     def _alive(self, now: float) -> None:
-        if self._outage.answered():
+        ended = self._outage.answered()
+        self.silence.began = now
+        if ended:
             self.concurrency.recovered(now, self.in_flight)
 
     def tick(self, now: float) -> None:

@@ -63,7 +63,7 @@ class Outage:
         ended, self.going_on = self.going_on, False
         if self.silence.since is not None:
             self.silence.over = True
-            self.silence = Silence(self.silence.in_flight)
+            self.silence = Silence(in_flight=self.silence.in_flight)
         self._alive, self._in_a_row = True, 0
         return ended
 

@@ -8,6 +8,12 @@ from streamproc.control.pacing import Backoff
 from streamproc.control.silence import Silence
 from streamproc.errors import Ambiguous, BadAnswer, NotSent, ProviderError, RateLimited, Unavailable
 
+VERDICT_SECONDS = 0.5
+"""How soon to look who is to blame, where that decides."""
+ANSWERED = Silence()
+"""For answers that are none: each is the fault of its record."""
+ANSWERED.over = True
+
 
 class RetryPolicy(Struct, frozen=True):
     """How often a record may be tried.
@@ -75,7 +81,8 @@ class Retries:
                 is to be no further attempt, and after that only if it is not `used_up`.
 
         Returns:
-            Seconds to wait before the next attempt, or `None`: there will be none.
+            Seconds to wait before the next attempt, or before it is to be asked whether there is one; `None`: there
+            will be none.
         """
         backoff = self._policy.backoff
         match error:
@@ -89,13 +96,17 @@ class Retries:
             case Ambiguous() | Unavailable() | BadAnswer():
                 self.sent += 1
                 self._failures = [(s, paid) for s, paid in self._failures if not (s.over and s.of_endpoint)]
-                if error.status == 200:  # an endpoint that answers is none that is away, whatever the answer
-                    silence = Silence()
-                elif not any(earlier.blames for earlier, _ in self._failures):
-                    silence.failed(self._who)
+                if (
+                    isinstance(error, BadAnswer) or error.status == 200
+                ):  # an endpoint that answers is none that is away, whatever the answer
+                    silence = ANSWERED
+                else:
+                    silence.failed(self._who, blamed_before=any(earlier.blames for earlier, _ in self._failures))
                 self._failures.append((silence, isinstance(error, Ambiguous)))
-                if self.used_up:
+                if self._exceeds([ambiguous for earlier, ambiguous in self._failures if earlier.over]):
                     return None
+                if self._exceeds([ambiguous for earlier, ambiguous in self._failures if earlier.blames is not False]):
+                    return VERDICT_SECONDS
                 return backoff.delay(len(self._failures), hint=error.retry_after, draw=draw)
             case _:
                 self.sent += 1

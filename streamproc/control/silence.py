@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+FRESH_WITNESSES = 5
+"""So many that were sent since the last sign of life, and have never been to blame, speak against the endpoint."""
+WITNESSES = 15
+"""So many of whatever kind do. Fewer may be what the endpoint fails at: the last records of a run often are."""
+
 
 class Silence:
     """The time between two signs of life of an endpoint, and who failed in it.
 
-    Who failed while nobody else did is to blame for it. Where several failed and nobody was answered between, it was
-    the endpoint, and their attempts cost them nothing. One who was to blame before is no witness against the endpoint:
-    the last records of a run are often those at which it fails.
+    Where many failed and nobody was answered between, it was the endpoint, and their attempts cost them nothing. Where
+    few did, they are to blame themselves.
 
     Attributes:
-        since: when the first attempt failed, in seconds; `None` while none has.
-        of_endpoint: it is the endpoint's: it takes no connection, refuses whatever is asked, or several failed.
+        began: when the last sign of life was, in seconds.
+        since: when the first attempt failed; `None` while none has.
+        of_endpoint: it is the endpoint's: it takes no connection, refuses whatever is asked, or many failed.
         over: it has ended with a sign of life.
         in_flight: requests in the air, each of which may still tell.
+        saw_life: whether the attempt that failed last was sent before the last sign of life.
     """
 
-    __slots__ = ("_who", "in_flight", "of_endpoint", "over", "since")
+    __slots__ = ("_fresh", "_who", "began", "in_flight", "of_endpoint", "over", "saw_life", "since")
 
-    def __init__(self, in_flight: int = 0) -> None:
+    def __init__(self, began: float = 0.0, in_flight: int = 0) -> None:
+        self.began = began
         self.since: float | None = None
         self.of_endpoint = False
         self.over = False
         self.in_flight = in_flight
-        self._who: object = None
+        self.saw_life = False
+        self._who: set[object] = set()
+        self._fresh: set[object] = set()
 
-    def failed(self, who: object) -> None:
-        """Enter a witness: who failed in it, the same object each time it does."""
-        if self._who is None:
-            self._who = who
-        elif self._who is not who:
-            self.of_endpoint = True
+    def failed(self, who: object, *, blamed_before: bool) -> None:
+        """Enter who failed last.
+
+        Args:
+            who: the same object each time it fails.
+            blamed_before: whether it was to blame for an earlier failure.
+        """
+        if self.of_endpoint:
+            return
+        self._who.add(who)
+        if not blamed_before and not self.saw_life:
+            self._fresh.add(who)
+        self.of_endpoint = len(self._fresh) >= FRESH_WITNESSES or len(self._who) >= WITNESSES
 
     @property
     def blames(self) -> bool | None:
-        """Tell whether who failed in it is to blame; `None` while those in the air may yet tell."""
+        """Tell whether those who failed in it are to blame; `None` while those in the air may yet tell."""
         if self.of_endpoint:
             return False
         return True if self.over or not self.in_flight else None

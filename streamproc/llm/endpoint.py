@@ -9,7 +9,7 @@ from streamproc._log import log
 from streamproc.completions import Request, Usage
 from streamproc.control.admission import Admission
 from streamproc.control.attempts import Attempt, Ending
-from streamproc.control.retries import Retries
+from streamproc.control.retries import VERDICT_SECONDS, Retries
 from streamproc.control.silence import Silence
 from streamproc.errors import (
     Ambiguous,
@@ -32,8 +32,6 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 """The pauses while no connection can be made: doubling from the first to the longest."""
 OUTAGE_REST_SECONDS = 1.0
-VERDICT_SECONDS = 0.5
-"""How often to look whether it shows by now who is to blame for a failure."""
 
 
 class _Paid(Protocol):

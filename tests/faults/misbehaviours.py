@@ -47,6 +47,7 @@ class Exchange:
     prompt: str
     number: int
     reused: bool
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     wait: float = 1.0
     location: str = "http://127.0.0.1:1/v1/chat/completions"
@@ -65,6 +66,14 @@ class Exchange:
             "choices": [choice],
             "usage": {"prompt_tokens": words, "completion_tokens": 2, "total_tokens": words + 2},
         } | changes
+
+    async def left(self, seconds: float) -> bool:
+        """Wait for the caller to leave; tell whether it did within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                return not await self.reader.read(1)
+        except TimeoutError:
+            return False
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are."""
@@ -217,14 +226,13 @@ async def _trickle_body(exchange: Exchange) -> None:
 
 
 async def _trickle(exchange: Exchange) -> None:
-    while True:
+    while not await exchange.left(TRICKLE_SECONDS):
         await exchange.send(b" ")
-        await asyncio.sleep(TRICKLE_SECONDS)
 
 
 async def _hang(exchange: Exchange) -> None:
     exchange.keep = False
-    await asyncio.Event().wait()
+    await exchange.left(1e9)
 
 
 async def _hang_in_body(exchange: Exchange) -> None:

@@ -93,21 +93,23 @@ class Oracle:
                 if path != PATH:
                     await self._other(path, writer)
                     return
-                keep = await self._answer(body, writer, number, reused=reused)
+                keep = await self._answer(body, reader, writer, number, reused=reused)
                 reused = True
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the caller left
         finally:
             writer.close()
 
-    async def _answer(self, body: bytes, writer: asyncio.StreamWriter, connection: int, *, reused: bool) -> bool:
+    async def _answer(
+        self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int, *, reused: bool
+    ) -> bool:
         prompt = json.loads(body)["messages"][-1]["content"]
         found = re.search(r"\d+", prompt.partition(" ")[2])
         self._attempts[prompt] += 1
         now = asyncio.get_running_loop().time()
         if self._began is None:
             self._began = now
-        exchange = Exchange(prompt, int(found[0]) if found else -1, reused, writer)
+        exchange = Exchange(prompt, int(found[0]) if found else -1, reused, reader, writer)
         entry = {"at": now - self._began, "number": exchange.number, "attempt": self._attempts[prompt]}
         entry |= {"connection": connection, "asked": None, "took": None}
         self.requests.append(entry)
