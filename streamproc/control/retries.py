@@ -10,9 +10,6 @@ from streamproc.errors import Ambiguous, BadAnswer, NotSent, ProviderError, Rate
 
 VERDICT_SECONDS = 0.5
 """How soon to look who is to blame, where that decides."""
-ANSWERED = Silence()
-"""For answers that are none: each is the fault of its record."""
-ANSWERED.over = True
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -99,9 +96,9 @@ class Retries:
                 if (
                     isinstance(error, BadAnswer) or error.status == 200
                 ):  # an endpoint that answers is none that is away, whatever the answer
-                    silence = ANSWERED
+                    silence = Silence(over=True)
                 else:
-                    silence.failed(self._who, blamed_before=any(earlier.blames for earlier, _ in self._failures))
+                    silence.failed(self._who, blamed_before=any(earlier.over for earlier, _ in self._failures))
                 self._failures.append((silence, isinstance(error, Ambiguous)))
                 if self._exceeds([ambiguous for earlier, ambiguous in self._failures if earlier.over]):
                     return None

@@ -25,11 +25,11 @@ class Silence:
 
     __slots__ = ("_fresh", "_who", "began", "in_flight", "of_endpoint", "over", "saw_life", "since")
 
-    def __init__(self, began: float = 0.0, in_flight: int = 0) -> None:
-        self.began = began
+    def __init__(self, *, in_flight: int = 0, over: bool = False) -> None:
+        self.began = 0.0
         self.since: float | None = None
         self.of_endpoint = False
-        self.over = False
+        self.over = over
         self.in_flight = in_flight
         self.saw_life = False
         self._who: set[object] = set()

@@ -40,7 +40,7 @@ class LlmConfig(Config, frozen=True, kw_only=True):
         ambiguous_retries: further attempts after one that may have been paid.
         requests_per_minute: never send more; `None` for no such limit.
         tokens_per_minute: never send more text tokens, prompt and answer together; `None` for no such limit.
-        unreachable_seconds: stop the run when no connection could be made for so long.
+        unreachable_seconds: stop the run when nothing was answered for so long.
         ca_file: certificate authorities in PEM, in place of the system's.
     """
 

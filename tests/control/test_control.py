@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.control.pacing import Backoff, TokenBucket
-from streamproc.control.retries import ANSWERED, Retries, RetryPolicy
+from streamproc.control.retries import Retries, RetryPolicy
+from streamproc.control.silence import Silence
 from streamproc.errors import (
     Ambiguous,
     BadAnswer,
@@ -86,7 +87,7 @@ def test_attempts_are_bounded_and_free_ones_cost_nothing(
     retries = Retries(RetryPolicy(max_attempts=most, ambiguous_retries=ambiguous))
     sent = counted = perhaps_paid = 0
     for kind in kinds:
-        delay = retries.after(kind("x"), draw, ANSWERED)
+        delay = retries.after(kind("x"), draw, Silence(over=True))
         sent += kind is not NotSent
         counted += kind in (Ambiguous, Unavailable, BadAnswer)
         perhaps_paid += kind is Ambiguous
@@ -106,5 +107,5 @@ def test_attempts_are_bounded_and_free_ones_cost_nothing(
 def test_what_cannot_succeed_is_not_tried_again(kind: type[ProviderError]) -> None:
     """A rejected request costs one attempt."""
     retries = Retries(RetryPolicy())
-    assert retries.after(kind("no"), 0.5, ANSWERED) is None
+    assert retries.after(kind("no"), 0.5, Silence(over=True)) is None
     assert retries.sent == 1

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc.control.retries import ANSWERED, Retries, RetryPolicy
+from streamproc.control.retries import Retries, RetryPolicy
+from streamproc.control.silence import Silence
 from streamproc.errors import BadAnswer, ProviderError, RateLimited, Unavailable
 from streamproc.flow.batching import LOOKS_A_LINGER, Batcher
 from streamproc.flow.channel import Inbox, Outbox, open_channel
@@ -157,8 +158,8 @@ def test_a_record_is_not_tried_again_before_the_provider_asked(
     """Whoever names a wait gets at least that, and at most a quarter more, however many attempts went before."""
     retries = Retries(RetryPolicy())
     for _ in range(earlier):
-        retries.after(kind("slow down"), draw, ANSWERED)
-    delay = retries.after(kind("slow down", retry_after=hint), draw, ANSWERED)
+        retries.after(kind("slow down"), draw, Silence(over=True))
+    delay = retries.after(kind("slow down", retry_after=hint), draw, Silence(over=True))
     assert delay is not None
     assert hint <= delay <= hint * 1.25
 
