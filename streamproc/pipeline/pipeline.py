@@ -17,6 +17,7 @@ from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocErro
 from streamproc.flow.meter import Snapshot
 from streamproc.flow.stage import cancelled_by_others_only
 from streamproc.llm.completer import Completer
+from streamproc.llm.deadlines import Deadlines
 from streamproc.monitoring.listeners import AlertListener
 from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline import assembly
@@ -246,7 +247,8 @@ class DataProcessingPipeline:
         self._draining = True
         if self._run is not None:
             self._run.drain()
-        with anyio.move_on_after(self.config.drain_seconds):
+        deadlines = Deadlines(self.config.drain_seconds)  # in which a stall does not count: it would cost paid answers
+        with deadlines.start():
             await self._idle.wait()
             return
         self.abort()
