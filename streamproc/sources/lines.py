@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from streamproc.errors import ConfigError, StorageFailed
+from streamproc.errors import ConfigError, Refused, StorageFailed
 
 BLOCK_BYTES = 1 << 20
 MAX_ROW_BYTES = 16 << 20
@@ -56,12 +56,18 @@ class LineFile:
         self.size = os.fstat(self._file.fileno()).st_size
 
     def lines(self) -> Iterator[Line]:
-        """Give the lines from the first on. One such iterator is in use at a time: they share the file's place."""
+        """Give the lines from the first on. One such iterator is in use at a time: they share the file's place.
+
+        Raises:
+            Refused: the file has become shorter since it was opened; the line that was cut is not given.
+        """
         self._file.seek(0)
         number = 1
         self.left = self.size
         head, length = b"", 0  # of the line that the last block left unfinished: what is kept, and how long it is
-        while self.left > 0 and (block := self._read(self.left)):
+        while self.left > 0:
+            if not (block := self._read(self.left)):
+                raise Refused(f"{self.path} became {self.left} bytes shorter while it was read; restore it")
             self.left -= len(block)
             *ended, tail = block.split(b"\n")
             for piece in ended:
