@@ -22,8 +22,9 @@ from streamproc.monitoring.listeners import AlertListener
 from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline import assembly
 from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.open_files import within_open_files
 from streamproc.pipeline.parts import Parts
-from streamproc.pipeline.report import Ending, RunReport, report_of
+from streamproc.pipeline.report import Ending, RunReport, log_end, report_of
 from streamproc.pipeline.run import Run
 from streamproc.pipeline.stream import OutcomeStream
 from streamproc.pipeline.supervisor import Watcher
@@ -190,7 +191,7 @@ class DataProcessingPipeline:
                     elapsed = anyio.current_time() - started_at
                     self._report = report_of(ending, self._last, before, elapsed, run.findings())
         assert self._report is not None
-        _log_end(self._report)
+        log_end(self._report)
         return self._report
 
     async def _open(
@@ -208,7 +209,10 @@ class DataProcessingPipeline:
             cache = assembly.answers_cache(config.cache, assembly.answers_backend(config, sink.home))
             if cache is not None:
                 await stack.enter_async_context(cache)
-        completer = self._completer or assembly.completer(config.llm, config.resources.max_concurrent)
+        completer = self._completer
+        if completer is None:
+            config = within_open_files(config)
+            completer = assembly.completer(config.llm, config.resources.max_concurrent)
         if isinstance(completer, AbstractAsyncContextManager):
             await stack.enter_async_context(completer)
         ordered = config.sink.ordered if config.sink is not None else False
@@ -287,14 +291,3 @@ def _log_start(parts: Parts, before: Tally) -> None:
     event = "run.resumed" if delivered else "run.started"
     llm = parts.config.llm
     log.info(event, model=llm.model, endpoint=llm.address, concurrency=parts.config.fixed_concurrency, done=delivered)
-
-
-def _log_end(report: RunReport) -> None:
-    log.info(
-        f"run.{report.ending}",
-        records=report.records,
-        failed=report.failed,
-        cache_hits=report.cache_hits,
-        model_calls=report.model_calls,
-        seconds=round(report.elapsed_seconds, 3),
-    )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from streamproc._log import log
 from streamproc.flow.meter import Snapshot
 from streamproc.monitoring.process import peak_resident_bytes
 from streamproc.pipeline.findings import Findings
@@ -115,4 +116,16 @@ def report_of(
         recommendations=findings.recommendations,
         alerts=findings.alerts,
         workers_needed=findings.workers_needed,
+    )
+
+
+def log_end(report: RunReport) -> None:
+    """Log how a run ended."""
+    log.info(
+        f"run.{report.ending}",
+        records=report.records,
+        failed=report.failed,
+        cache_hits=report.cache_hits,
+        model_calls=report.model_calls,
+        seconds=round(report.elapsed_seconds, 3),
     )

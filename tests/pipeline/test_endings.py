@@ -190,6 +190,7 @@ def test_a_rate_limit_makes_everybody_wait_and_costs_no_attempt() -> None:
     assert (report.completed, report.failed, report.retries) == (20, 0, 40)
 
 
+@pytest.mark.fault(56)
 def test_user_code_is_contained() -> None:
     """An exception in render or parse is a dead letter of its record, and the answer that was paid for is kept."""
 
@@ -316,6 +317,7 @@ def test_a_stream_raises_what_ended_it_after_its_last_outcome() -> None:
     run_virtual(main())
 
 
+@pytest.mark.fault(55)
 @settings(max_examples=60)
 @given(st.floats(0, 12), st.sampled_from(["native", "scope"]))
 def test_a_host_may_cancel_at_any_moment(moment: float, how: str) -> None:
@@ -340,6 +342,7 @@ def test_a_host_may_cancel_at_any_moment(moment: float, how: str) -> None:
     assert sum(model.billed.values()) <= 30 + 4
 
 
+@pytest.mark.fault(54)
 def test_lost_records_do_not_pass_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """If records vanish inside, the run says so in place of ending well."""
     make = LlmCallHandler._make

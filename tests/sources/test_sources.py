@@ -90,6 +90,7 @@ def test_jsonl_gives_back_what_was_written(
     assert [row.content.id for row in rows if isinstance(row.content, Record)] == [str(n) for n in range(len(records))]
 
 
+@pytest.mark.fault(46)
 def test_broken_jsonl_rows_are_named_by_line_and_stop_nothing(tmp_path: Path) -> None:
     """Bad JSON, bad UTF-8, nesting, a list, an id of the wrong kind: each is one dead letter with its line number."""
     lines = [
@@ -116,6 +117,7 @@ def test_broken_jsonl_rows_are_named_by_line_and_stop_nothing(tmp_path: Path) ->
     assert rows[1].content.record.data == {"line": 2, "raw": "{broken"}  # type: ignore[union-attr]
 
 
+@pytest.mark.fault(46)
 def test_an_oversize_line_is_one_bad_row(tmp_path: Path) -> None:
     """A line beyond 16 MiB is a dead letter of bounded size, and the next line is read."""
     path = tmp_path / "in.jsonl"
@@ -147,6 +149,7 @@ def test_csv_reads_what_the_csv_module_wrote(
     assert data_of(rows) == [dict(zip("abc", row, strict=True)) for row in table]
 
 
+@pytest.mark.fault(46)
 def test_broken_csv_rows_are_named_by_line_and_stop_nothing(tmp_path: Path) -> None:
     """Too many or few cells, bad UTF-8 and a quote that nobody closes are one bad row each; the rest is read."""
     path = tmp_path / "in.csv"
@@ -160,6 +163,7 @@ def test_broken_csv_rows_are_named_by_line_and_stop_nothing(tmp_path: Path) -> N
     assert lines == {"line 3", "line 4", "line 5", "line 7"}
 
 
+@pytest.mark.fault(46)
 def test_an_unclosed_quote_swallows_one_line_only(tmp_path: Path) -> None:
     """However much follows an unclosed quote, only its own line is lost."""
     path = tmp_path / "in.csv"
@@ -178,6 +182,7 @@ def test_a_csv_needs_a_header(tmp_path: Path, content: bytes, words: str) -> Non
         rows_of(CsvSource(path))
 
 
+@pytest.mark.fault(47)
 @pytest.mark.parametrize("change", ["edit", "insert", "delete", "reorder", "truncate", "append", "none"])
 def test_changed_input_is_refused_and_grown_input_is_not(tmp_path: Path, change: str) -> None:
     """A delivered row that is not what it was is refused with its line; what follows may grow or change."""
@@ -209,6 +214,7 @@ def test_changed_input_is_refused_and_grown_input_is_not(tmp_path: Path, change:
             rows_of(JsonlSource(path), after=after, known=known)
 
 
+@pytest.mark.fault(46)
 def test_two_rows_with_one_id_are_refused_with_both_lines(tmp_path: Path) -> None:
     """Ids must be unique, and the refusal names both places before anything is paid."""
     path = tmp_path / "in.jsonl"
@@ -217,6 +223,7 @@ def test_two_rows_with_one_id_are_refused_with_both_lines(tmp_path: Path) -> Non
         rows_of(JsonlSource(path, "id"))
 
 
+@pytest.mark.fault(47)
 def test_rows_written_while_a_run_reads_are_left_to_the_next(tmp_path: Path) -> None:
     """The file is read up to the size it had at the start, so a half-written line is never taken."""
     path = tmp_path / "in.jsonl"
