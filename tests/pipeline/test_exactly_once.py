@@ -5,6 +5,7 @@ import json
 import random
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,8 @@ async def turn_knobs(pipeline: DataProcessingPipeline, sizes: list[int]) -> None
     for size in sizes:
         await asyncio.sleep(1.7)
         if pipeline._run is not None:
-            pipeline._run._pool.resize(size)
-            pipeline._run._ledger.resize(size * 3)
+            pipeline._run._wiring._pool.resize(size)
+            pipeline._run._wiring.ledger.resize(size * 3)
 
 
 @settings(max_examples=120)
@@ -127,6 +128,8 @@ def test_every_record_ends_exactly_once(
             await pipeline.run()
         finally:
             knobs.cancel()
+            with suppress(asyncio.CancelledError):
+                await knobs  # if turning them has failed, that is raised
 
     for set_up in [*runs, {"concurrency": 3, "batch": 4, "crash_at": None, "knob": []}]:
         try:
