@@ -40,16 +40,21 @@ def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
     except StreamprocError as error:
         code = code_of(error)
         line = json.dumps({"event": "command.failed", "level": "error", "exit_code": code, "reason": str(error)})
-        print(line if form == "json" else f"streamproc: {error}", file=sys.stderr)  # noqa: T201 - this is the command
+        _say(line if form == "json" else f"streamproc: {error}")
         raise SystemExit(code) from None
     except BrokenPipeError:  # whoever read our output has left, as `head` does
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         raise SystemExit(READER_LEFT) from None
     except Exception:  # noqa: BLE001 - the border of the process: an exit code must not lie
-        traceback.print_exc()
-        print("streamproc: this is a bug; the same command continues", file=sys.stderr)  # noqa: T201
+        _say(f"{traceback.format_exc()}streamproc: this is a bug; the same command continues")
         raise SystemExit(BUG) from None
+
+
+def _say(text: str) -> None:
+    """Tell whoever reads standard error; that nobody does must not change the exit code."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)  # noqa: T201 - this is the command
 
 
 def code_of(error: StreamprocError) -> int:

@@ -6,6 +6,7 @@ import pty
 import random
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +19,12 @@ from streamproc.testing.faults import ScriptedCompleter
 from tests.system import oracle
 from tests.system.endpoint import Endpoint
 from tests.system.job import CONCURRENCY, DEAD_LETTERS, HANGING, QUICK, Job, said
+from tests.system.nursery import ROOT
 
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 MOMENTS, RECORDS, DRAIN_SECONDS = 25, 24, 5
 GRACE_SECONDS = 2
-LEFT_AT_ONCE = 137
+LEFT_AT_ONCE, USAGE = 137, 2
 
 
 def listens(process):
@@ -199,6 +201,17 @@ def test_nobody_reads_what_a_run_says(options, tmp_path):
             process.wait(60)
     assert process.returncode == DEAD_LETTERS
     assert not job.verdict(repayable=0).violations
+
+
+@pytest.mark.slow
+@pytest.mark.fault(51)
+def test_an_error_that_nobody_reads_keeps_its_exit_code(tmp_path):
+    """What is wrong with a job is told by the exit code where nobody reads the sentence."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "streamproc", "run", str(tmp_path / "gone.yaml")]
+    assert subprocess.run(command, cwd=ROOT, stderr=writer, timeout=60).returncode == USAGE
+    os.close(writer)
 
 
 @pytest.mark.slow
