@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from streamproc.errors import ConfigError
+from streamproc.pipeline.sandbox import MOST_CHARACTERS, Sandbox, rendered
 
 Render = Callable[[Mapping[str, Any]], str]
 """Makes a prompt of a record's fields. Raises `ValueError` with a sentence if it cannot."""
@@ -31,14 +31,12 @@ def compile_prompt(template: str) -> Render:
     Raises:
         ConfigError: the template is malformed.
     """
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    environment.globals.clear()
     try:
-        compiled = environment.from_string(template)
+        compiled = Sandbox().compiled(template)
     except jinja2.TemplateSyntaxError as error:
         raise ConfigError(f"llm.prompt: line {error.lineno}: {error.message}, got {template!r:.200}") from error
+    except (RecursionError, SyntaxError, MemoryError, ValueError):  # of Python, which compiles what Jinja2 makes of it
+        raise ConfigError(f"llm.prompt: too deeply nested, or a number too long, got {template!r:.200}") from None
     return _plain_fields(template) or _through_jinja(compiled)
 
 
@@ -52,9 +50,12 @@ def _plain_fields(template: str) -> Render | None:
 
     def render(data: Mapping[str, Any]) -> str:
         try:
-            return pattern % tuple([data[name] for name in names])
+            text = pattern % tuple([data[name] for name in names])
         except KeyError as error:
             raise ValueError(f"the record has no field {error.args[0]!r}, which llm.prompt needs") from None
+        if len(text) > MOST_CHARACTERS:
+            raise ValueError(f"llm.prompt: a text of {len(text)} characters; at most {MOST_CHARACTERS} are made")
+        return text
 
     return render
 
@@ -62,7 +63,7 @@ def _plain_fields(template: str) -> Render | None:
 def _through_jinja(compiled: jinja2.Template) -> Render:
     def render(data: Mapping[str, Any]) -> str:
         try:
-            return compiled.render(data)
+            return rendered(compiled, data)
         except jinja2.UndefinedError as error:
             raise ValueError(f"llm.prompt: {error.message}") from None
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, RecursionError) as error:

@@ -64,9 +64,8 @@ def test_the_quick_way_is_jinja(template: str, data: dict[str, Any]) -> None:
 )
 def test_nothing_reaches_out_of_the_record(template: str) -> None:
     """Attributes of Python objects, globals, files, changes and missing fields are errors, never values."""
-    render = compile_prompt(template)
     with pytest.raises(ValueError, match=r"llm\.prompt"):
-        render({"text": "t", "items": [1], "nested": {}})
+        compile_prompt(template)({"text": "t", "items": [1], "nested": {}})
 
 
 def test_data_is_never_a_template() -> None:
