@@ -16,8 +16,9 @@ from typing import Self, TypeVar
 
 import apsw
 
+from streamproc._disk import FULL, failure
 from streamproc._thread import WorkThread
-from streamproc.errors import Damaged, Refused, StorageFailed
+from streamproc.errors import Damaged, Refused, StorageBlocked, StorageFailed
 
 Connection = apsw.Connection
 T = TypeVar("T")
@@ -33,6 +34,8 @@ LARGEST_VALUE_BYTES = 900_000_000
 """SQLite's bound is a little higher; whoever inserts checks this, as an error about it is taken for damage."""
 UNREADABLE = (apsw.NotADBError, apsw.CorruptError, apsw.TooBigError, UnicodeDecodeError)
 """What reading a damaged file raises. SQLite looks neither into texts nor at the lengths that it finds."""
+WRITES = frozenset({apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE})
+"""The errors of a file that could not grow; those of a flush are others."""
 Value = str | bytes | int | float | None
 
 
@@ -42,11 +45,11 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         if not connection.get_autocommit():  # a full disk has rolled back already
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def insert(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]]) -> None:
@@ -67,15 +70,28 @@ def insert(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]])
 
 
 @contextmanager
-def _mapped(path: Path) -> Iterator[None]:
+def _mapped(path: Path, connection: Connection | None = None) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
         raise Damaged(f"{path} is damaged: {error}. Restore it, or move it away") from error
     except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror or error}") from error
+        raise failure(path, error) from error
     except apsw.Error as error:
-        raise StorageFailed(f"{path}: {error}") from error
+        kind = StorageBlocked if _may_pass(error, connection) else StorageFailed
+        raise kind(f"{path}: {error}") from error
+
+
+def _may_pass(error: apsw.Error, connection: Connection | None) -> bool:
+    """Tell whether SQLite has rolled back for want of room or of the lock. It calls a used-up quota a failed write."""
+    if isinstance(error, apsw.FullError | apsw.BusyError):
+        return True
+    return (
+        connection is not None
+        and isinstance(error, apsw.IOError)
+        and error.extendedresult in WRITES  # type: ignore[attr-defined]  # apsw's stub lacks it
+        and connection.system_errno in FULL
+    )
 
 
 def refuse_foreign(path: Path, application_id: int) -> None:
@@ -122,6 +138,7 @@ class Database:
         self._application_id = application_id
         self._thread = WorkThread(path.name)
         self._connection: Connection | None = None  # after opening, the thread's affair
+        self._failed = False
 
     async def open(self) -> Self:
         """Open the file.
@@ -154,7 +171,7 @@ class Database:
         Cancelling the caller does not stop work that was submitted.
 
         Raises:
-            StorageFailed: SQLite or the operating system failed.
+            StorageFailed: SQLite or the operating system failed; `StorageBlocked`: and did nothing.
             Damaged: the file cannot be read any more.
         """
         return await asyncio.shield(self.submit(work))
@@ -184,11 +201,19 @@ class Database:
         connection = self._connection
         if connection is None:
             raise StorageFailed(f"{self.path} is not open")
-        with _mapped(self.path):
-            return work(connection)
+        try:
+            with _mapped(self.path, connection):
+                return work(connection)
+        except StorageBlocked:
+            raise
+        except StorageFailed:
+            self._failed = True
+            raise
 
     def disconnect(self, connection: Connection) -> None:
-        """Close a connection, on the thread."""
+        """Close a connection, on the thread. After a failure SQLite is kept from flushing the same file once more."""
+        if self._failed:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.close()
 
     @staticmethod

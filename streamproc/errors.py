@@ -5,6 +5,7 @@
         Refused                  you: what lies there does not belong to this job, or is in use (exit code 3)
             Damaged                  the same: it is ours, and can no longer be read
         StorageFailed            the machine: a disk or database failed; nothing after the last commit is claimed (74)
+            StorageBlocked           you: a disk is full, or a database locked; a run waits, and tries the same again
         LimitReached             the caller: one operation more than a limit allows; once another has ended it may begin
         CacheUnavailable         nobody: the cache could not be asked; the run goes on without it
         NotStorable              you: a value is no plain data; a run goes on and does not cache the answer
@@ -45,6 +46,10 @@ class Damaged(Refused):
 
 class StorageFailed(StreamprocError):
     """A disk or database failed. Nothing after the last commit is claimed; the same command continues later."""
+
+
+class StorageBlocked(StorageFailed):
+    """A disk is full, or another process holds a database. Nothing was written; the same write may be tried again."""
 
 
 class LimitReached(StreamprocError):

@@ -3,9 +3,9 @@
 Events and their meaning: `run.started`, `run.resumed`, `run.refused`, `run.stopped`, `run.drained`, `run.finished`,
 `run.interrupted`, `endpoint.unreachable`, `endpoint.reachable`, `watcher.dropped`, `stream.failed_unseen`,
 `cache.unavailable`, `cache.recovered`, `cache.damaged`, `alert.firing`, `alert.resolved`, `alert.undelivered`,
-`alert.listener_failed`, `answer.not_cached`, `knob.changed`, `gauge.unread`, `files.scarce`, `supervisor.failed`; below
-info `user_code.raised`, `memory.given_back`. The command ends an error with `command.failed`, as a plain sentence on a
-console.
+`alert.listener_failed`, `answer.not_cached`, `knob.changed`, `gauge.unread`, `files.scarce`, `supervisor.failed`,
+`storage.blocked`, `storage.passed`; below info `user_code.raised`, `memory.given_back`. The command ends an error with
+`command.failed`, as a plain sentence on a console.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from streamproc._log import log
 from streamproc.cache.manager import CacheManager
@@ -13,6 +14,7 @@ from streamproc.flow.channel import Outbox
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
+from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import Permit
 from streamproc.llm.batches import Answers, Batch
 from streamproc.llm.endpoint import Endpoint
@@ -39,6 +41,7 @@ class BatchCallHandler:
         meter: gets the figures.
         run_id: the run that may use an incomplete answer again.
         random: spreads retries.
+        pause: while nothing can be stored, nothing is sent; has answers that cannot be stored tried again.
         clock: seconds of the event loop.
         observe: learns how batches fare.
     """
@@ -54,6 +57,7 @@ class BatchCallHandler:
         meter: Meter,
         run_id: str,
         random: random.Random,
+        pause: StoragePause,
         clock: Clock,
         observe: Observe,
     ) -> None:
@@ -66,6 +70,7 @@ class BatchCallHandler:
         self._meter = meter
         self._run_id = run_id
         self._random = random
+        self._pause = pause
         self._clock = clock
         self._observe = observe
 
@@ -81,6 +86,9 @@ class BatchCallHandler:
         retries = part.retries
         while True:
             await self._endpoint.turn(part.batch)
+            while self._pause.blocked and not self._halt.requested:
+                await self._pause.over()
+                await self._endpoint.turn(part.batch)
             if self._halt.requested:
                 return []
             started_at = self._clock()
@@ -120,18 +128,18 @@ class BatchCallHandler:
             self._observe(rejection.size, seconds, 0, rejection.size)
 
     async def _keep(self, part: Part, answers: Answers) -> None:
-        if self._cache is None:
+        if (cache := self._cache) is None:
             return
         kept: dict[str, Answer] = {}
         for call, completion in zip(part.calls, answers.completions, strict=True):
             run = None if completion.complete else self._run_id
             kept[key_of(call.flight.key, run)] = Answer(completion, run)
         try:
-            await self._cache.set_many(kept)
+            await self._pause.insist(lambda: cache.set_many(kept))
         except NotStorable:  # a completer of the user's own may give anything; the others' answers are kept
             for key, answer in kept.items():
                 try:
-                    await self._cache.set(key, answer)
+                    await self._pause.insist(partial(cache.set, key, answer))
                 except NotStorable as error:
                     log.warning("answer.not_cached", reason=str(error))
 

@@ -13,6 +13,7 @@ from streamproc.errors import NotStorable, ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
+from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import Permit
 from streamproc.llm.endpoint import Endpoint
 from streamproc.pipeline.landing import Answer, Landing, key_of
@@ -36,6 +37,7 @@ class LlmCallHandler:
         meter: gets the figures.
         run_id: the run that may use an incomplete answer again.
         random: spreads retries.
+        pause: while nothing can be stored, nothing is sent; has answers that cannot be stored tried again.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class LlmCallHandler:
         meter: Meter,
         run_id: str,
         random: random.Random,
+        pause: StoragePause,
     ) -> None:
         self._endpoint = endpoint
         self._policy = policy
@@ -59,6 +62,7 @@ class LlmCallHandler:
         self._meter = meter
         self._run_id = run_id
         self._random = random
+        self._pause = pause
 
     async def handle(self, batch: Sequence[Call], permit: Permit) -> None:
         """Make the calls of a batch, one after another."""
@@ -70,6 +74,9 @@ class LlmCallHandler:
         retries = Retries(self._policy)
         while True:
             await self._endpoint.turn(call.request)
+            while self._pause.blocked and not self._halt.requested:
+                await self._pause.over()
+                await self._endpoint.turn(call.request)
             if self._halt.requested:
                 return  # left undone: the next run takes its records up
             try:
@@ -98,10 +105,10 @@ class LlmCallHandler:
                 return
 
     async def _keep(self, key: str, completion: Completion) -> None:
-        if self._cache is None:
+        if (cache := self._cache) is None:
             return
         run = None if completion.complete else self._run_id
         try:
-            await self._cache.set(key_of(key, run), Answer(completion, run))
+            await self._pause.insist(lambda: cache.set(key_of(key, run), Answer(completion, run)))
         except NotStorable as error:  # it is delivered all the same
             log.warning("answer.not_cached", reason=str(error))

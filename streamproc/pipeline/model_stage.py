@@ -11,6 +11,7 @@ from streamproc.flow.batching import Batcher
 from streamproc.flow.channel import Inbox, Outbox
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
+from streamproc.flow.storage_pause import StoragePause
 from streamproc.llm.endpoint import Endpoint
 from streamproc.pipeline.batch_call import BatchCallHandler
 from streamproc.pipeline.batch_sizing import Observe
@@ -34,6 +35,7 @@ class ModelStage:
         outcomes: to the sink.
         halt: ends retries.
         meter: gets the figures.
+        pause: while nothing can be stored, nothing is sent.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ModelStage:
         outcomes: Outbox[Outcome],
         halt: Halt,
         meter: Meter,
+        pause: StoragePause,
     ) -> None:
         llm = parts.config.llm
         self._sizes = parts.config.batch_processing
@@ -57,6 +60,7 @@ class ModelStage:
             meter,
             parts.sink.run_id,
             random.Random(),  # noqa: S311 - spreads retries; nobody gains by guessing it
+            pause,
         )
 
     def handler(self) -> LlmCallHandler:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter
 from streamproc.flow.stage import Feed
+from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import Permit
 from streamproc.records import Completed, Outcome
 from streamproc.sinks.sink import Sink
@@ -21,19 +22,22 @@ class SinkHandler:
         source: learns what is delivered.
         ledger: gives the checkpoint, and makes room once it holds.
         meter: gets the figures.
+        pause: has writes that are blocked tried again.
     """
 
-    def __init__(self, sink: Sink, source: Source, ledger: Ledger, meter: Meter) -> None:
+    def __init__(self, sink: Sink, source: Source, ledger: Ledger, meter: Meter, pause: StoragePause) -> None:
         self._sink = sink
         self._source = source
         self._ledger = ledger
         self._meter = meter
+        self._pause = pause
 
     async def handle(self, batch: Sequence[Outcome], permit: Permit) -> None:
         """Deliver a batch."""
         sequences = [outcome.envelope.sequence for outcome in batch]
         with self._meter.timed("sink_write_seconds"):
-            await self._sink.write(batch, self._ledger.checkpoint_after(sequences))
+            checkpoint = self._ledger.checkpoint_after(sequences)
+            await self._pause.insist(lambda: self._sink.write(batch, checkpoint))
         self._ledger.settle(sequences)
         completed = sum(isinstance(outcome, Completed) for outcome in batch)
         self._meter.add("records_completed_total", completed)

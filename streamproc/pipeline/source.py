@@ -10,6 +10,7 @@ from streamproc.flow.channel import Outbox
 from streamproc.flow.halt import Halt
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter
+from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import Permit
 from streamproc.records import Envelope, Failed, Outcome, Row, Unreadable
 from streamproc.sources.source import Source
@@ -26,17 +27,21 @@ class SourceFeed:
         halt: ends the reading.
         size: most rows in a batch; a knob.
         limit: most rows to accept in this run; `None` for all.
+        pause: while nothing can be stored, nothing is read.
 
     Attributes:
         guard: called before each reading; may resize the ledger.
     """
 
-    def __init__(self, source: Source, ledger: Ledger, halt: Halt, size: int, limit: int | None) -> None:
+    def __init__(
+        self, source: Source, ledger: Ledger, halt: Halt, size: int, limit: int | None, pause: StoragePause
+    ) -> None:
         self.guard: Callable[[], None] = lambda: None
         self._source = source
         self._ledger = ledger
         self._halt = halt
         self._left = limit
+        self._pause = pause
         self.ended = False
         self._accepted: list[Accepted] = []
         self.size = size
@@ -54,6 +59,7 @@ class SourceFeed:
         while not self._accepted:
             rows: Sequence[Row] = ()
             with self._halt.cuts_short():
+                await self._pause.over()
                 self.guard()
                 room = await self._ledger.room()
                 wanted = min(room, self.size) if self._left is None else min(room, self.size, self._left)

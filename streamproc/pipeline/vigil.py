@@ -20,12 +20,14 @@ from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline.config import PipelineConfig
 
 ALERTS_KEPT = 100
+BLOCKED = "storage_blocked"
 
 
 class Vigil:
     """Take a sample on each tick, tell of alerts, and say at any time how much memory is left.
 
-    Beside the machine it watches for a stall: records are on their way, and none has arrived for long.
+    Beside the machine it watches for a stall: records are on their way, and none has arrived for long; and for writes
+    that are blocked.
 
     Args:
         watch: takes samples and knows the limits.
@@ -47,7 +49,7 @@ class Vigil:
 
     def tick(self, snapshot: Snapshot) -> ResourceSample:
         """Look at the machine and at the run."""
-        sample, _ = self._watch.tick(snapshot.at, [self._stall(snapshot)])
+        sample, _ = self._watch.tick(snapshot.at, [self._stall(snapshot), _blocked(snapshot)])
         limit, used = sample.memory_limit_bytes, sample.memory_used_bytes
         if limit is not None and used is not None:
             self._shared = _headroom(used, limit, self._watch.limits)
@@ -117,6 +119,16 @@ async def keeping_watch(
         )
         watch = ResourceWatch(limits, Sampler(loop_lag=lag.take, gpus=gpus), listeners=told)
         yield Vigil(watch, resources.stall_seconds)
+
+
+def _blocked(snapshot: Snapshot) -> Reading:
+    return Reading(
+        metric=BLOCKED,
+        value=snapshot.gauges["writes_blocked"],
+        critical=1,
+        title="The number of writes that wait for a full disk or a locked file",
+        advice="make room, or end what holds the file; the run goes on by itself",
+    )
 
 
 def _headroom(used: float, limit: float, limits: ResourceLimits) -> float:

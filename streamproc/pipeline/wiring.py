@@ -15,6 +15,7 @@ from streamproc.flow.halt import Halt
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter
 from streamproc.flow.stage import Feed, Stage
+from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import TokenPool
 from streamproc.llm.batches import Batches
 from streamproc.llm.endpoint import Endpoint
@@ -81,6 +82,7 @@ class Wiring:
             self._pool.resize,
             timeout_seconds=config.llm.timeout_seconds,
         )
+        self._pause = StoragePause(halt, lambda: self.endpoint.admission.in_flight > 0)
         self.stages = self._wire(parts, halt, batched=isinstance(sender, Batches))
 
     def _wire(self, parts: Parts, halt: Halt, *, batched: bool) -> list[Stage[Any]]:
@@ -96,9 +98,9 @@ class Wiring:
         flights: Flights[Envelope] = Flights()
         landing = Landing(parts.task, flights, meter)
         run_id = parts.sink.run_id
-        model = ModelStage(parts, self.endpoint, landing, model_to_sink, halt, meter)
+        model = ModelStage(parts, self.endpoint, landing, model_to_sink, halt, meter, self._pause)
         read_at_a_time = sizes.max_size if batched else sizes.initial_size
-        self.feed = feed = SourceFeed(parts.source, ledger, halt, read_at_a_time, parts.limit)
+        self.feed = feed = SourceFeed(parts.source, ledger, halt, read_at_a_time, parts.limit, self._pause)
         lookups = Batcher(records, sizes.max_size)  # without linger: what is there
         delivery: Batcher[Outcome] = Batcher(outcomes, SINK_BATCH, SINK_LINGER_SECONDS)
         due: Feed[Outcome] = InOrder(delivery, ledger) if parts.ordered else delivery
@@ -129,7 +131,7 @@ class Wiring:
             Stage("source", feed, TokenPool(1), SourceHandler(to_lookup, to_sink, meter), [to_lookup, to_sink]),
             Stage("cache_lookup", lookups, TokenPool(1), lookup, [to_model, lookup_to_sink]),
             asking,
-            Stage("sink", due, TokenPool(1), SinkHandler(parts.sink, parts.source, ledger, meter)),
+            Stage("sink", due, TokenPool(1), SinkHandler(parts.sink, parts.source, ledger, meter, self._pause)),
         ]
 
     def _adapted(self, name: str, parts: Parts, resize: Callable[[int], None], least: int) -> Observe:
@@ -156,5 +158,6 @@ class Wiring:
         meter.gauge("llm_call_in_flight", lambda: allowed.in_flight)
         meter.gauge("records_resting", lambda: self.endpoint.resting)
         meter.gauge("endpoint_unreachable", lambda: self.endpoint.unreachable)
+        meter.gauge("writes_blocked", lambda: self._pause.blocked)
         meter.gauge("source_ended", lambda: self.feed.ended)
         meter.gauge("process_resident_bytes", memory.resident_bytes)

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from streamproc.errors import Refused
+from streamproc._disk import failure
+from streamproc.errors import Refused, StorageFailed
 from streamproc.sinks.run_folder import sync_folder
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
@@ -30,7 +31,8 @@ class AppendFile:
     """Write at the committed end, and nowhere else.
 
     Whatever a crash left after the committed end is cut off when the file is opened: never appended to, never skipped.
-    Writes go through `pwrite`, so that no buffer of Python's can hold a torn row back for later.
+    Writes go through `pwrite`, so that no buffer of Python's can hold a torn row back for later. `append` puts bytes
+    behind the committed end; `settle` moves that end once they are committed, `take_back` cuts them off.
 
     Args:
         name: what its segments are called.
@@ -65,26 +67,58 @@ class AppendFile:
                 sync_folder(self.path.parent)  # whoever made the file may have died before its name was durable
 
     def create(self) -> None:
-        """Make the file where it is missing, with mode 0600, and its name durable."""
+        """Make the file where it is missing, with mode 0600, and its name durable.
+
+        Raises:
+            StorageBlocked: there is no room for another file.
+            StorageFailed: it could not be made.
+        """
         if self._fd is None:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise failure(self.path, error) from error
             sync_folder(self.path.parent)
 
     def append(self, data: bytes) -> Segment:
-        """Write at the end; not durable before `sync`, and not committed before its segment is."""
+        """Write behind the committed end; not durable before `sync`, and not committed before its segment is.
+
+        Raises:
+            StorageBlocked: there is no room; a part may have been written, for `take_back` to cut off.
+            StorageFailed: it could not be written.
+        """
         self.create()
         assert self._fd is not None
-        start, view = self._end, memoryview(data)
-        while view:
-            written = os.pwrite(self._fd, view, self._end)
-            self._end += written
-            view = view[written:]
-        return Segment(self.name, start, self._end, hashlib.blake2b(data, digest_size=16).digest())
+        stop, view = self._end, memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self._fd, view, stop)
+                stop += written
+                view = view[written:]
+        except OSError as error:
+            raise failure(self.path, error) from error
+        return Segment(self.name, self._end, stop, hashlib.blake2b(data, digest_size=16).digest())
 
     def sync(self) -> None:
-        """Make what was appended survive a power cut. A failure is final: it must not be tried again."""
+        """Make what was appended survive a power cut.
+
+        Raises:
+            StorageFailed: it may not, whatever the reason; this must not be tried again.
+        """
         assert self._fd is not None, "open() comes first"
-        _sync(self._fd)
+        try:
+            _sync(self._fd)
+        except OSError as error:
+            raise StorageFailed(f"{self.path}: {error.strerror or error}") from error
+
+    def settle(self, segment: Segment) -> None:
+        """Learn that what was appended is committed."""
+        self._end = segment.stop
+
+    def take_back(self) -> None:
+        """Cut off what was appended and is not committed, so that it takes no room."""
+        if self._fd is not None and os.fstat(self._fd).st_size > self._end:
+            os.ftruncate(self._fd, self._end)
 
     def close(self) -> None:
         """Close the file. Harmless when called twice."""

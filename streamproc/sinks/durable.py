@@ -1,7 +1,8 @@
 """What sinks on a disk share: the lock, the run's state, dead letters, and the order of a commit.
 
-A commit is: append to the files, make them durable, then one transaction that says so. The transaction is the moment:
-before it nothing counts, and whatever was appended is cut off at the next opening.
+A commit is one transaction: it takes the state's write lock and makes sure that nobody has taken the output over, then
+appends to the files and makes that durable, then says so and ends. Its end is the moment: before it nothing counts, and
+whatever was appended is cut off, at once where the disk was full and else at the next opening.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from streamproc._sqlite import Connection, Database, transaction
-from streamproc.errors import ConfigError, Refused, StorageFailed
+from streamproc.errors import ConfigError, Refused, StorageBlocked, StorageFailed
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
 from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment, damage_of, surplus_of
@@ -49,6 +50,7 @@ class DurableSink(Sink):
         self._dead = AppendFile("dead_letters", dead_letters_path(path))
         self._failed = False
         self._run_id = ""
+        self._epoch = 0
 
     @property
     def home(self) -> Path:
@@ -73,12 +75,15 @@ class DurableSink(Sink):
 
     def _begin(self, run: RunIdentity, connection: Connection) -> Checkpoint | None:
         checkpoint = None
-        if run_state.has_begun(connection):
-            checkpoint = run_state.resume(connection, run)
-        else:
-            with transaction(connection):
+        with transaction(connection):
+            begun = run_state.has_begun(connection)
+            if begun:
+                checkpoint = run_state.resume(connection, run)
+            else:
                 run_state.begin(connection, run)
                 self.make_tables(connection)
+            self._epoch = run_state.take_over(connection)
+        if not begun:
             sync_folder(self._state_path.parent)
             sync_folder(self.path.parent)
         self._run_id = run_state.run_id(connection)
@@ -91,16 +96,33 @@ class DurableSink(Sink):
         if self._failed:
             raise StorageFailed(f"{self.path}: an earlier write failed; nothing after it is claimed")
         self._failed = True  # until it is known that it did not: a cancelled write is of unknown outcome
-        await self._database.run(partial(self._commit, outcomes, checkpoint))
+        try:
+            await self._database.run(partial(self._commit, outcomes, checkpoint))
+        except StorageBlocked:  # known to be undone: SQLite has rolled back
+            await self._database.run(self._take_back)
+            self._failed = False
+            raise
         self._failed = False
 
     def _commit(self, outcomes: Sequence[Outcome], checkpoint: Checkpoint, connection: Connection) -> None:
         completed = [outcome for outcome in outcomes if isinstance(outcome, Completed)]
         failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-        segments = self.append(completed, failed)
         with transaction(connection):
-            segments += self.insert(connection, completed)
+            run_state.check_epoch(connection, self._epoch)  # before a byte of the files is touched
+            segments = [*self.append(completed, failed), *self.insert(connection, completed)]
             run_state.record(connection, outcomes, checkpoint, segments)
+        self.settle(segments)
+
+    def settle(self, segments: Sequence[Segment]) -> None:
+        """Have the files learn what of them is committed."""
+        for file in self.files():
+            for segment in segments:
+                if segment.file == file.name:
+                    file.settle(segment)
+
+    def _take_back(self, _: Connection) -> None:
+        for file in self.files():
+            file.take_back()
 
     def append(self, completed: Sequence[Completed], failed: Sequence[Failed]) -> list[Segment]:
         """Append what goes to files, and make it durable."""

@@ -96,6 +96,27 @@ def digests(connection: Connection, positions: Sequence[Position]) -> list[bytes
     return [known.get(position) for position in positions]
 
 
+def take_over(connection: Connection) -> int:
+    """Begin a new epoch, and give its number. Call it inside a transaction, and `check_epoch` in each one after it."""
+    epoch = _epoch(connection) + 1
+    connection.execute(f"PRAGMA user_version = {epoch}")
+    return epoch
+
+
+def check_epoch(connection: Connection, epoch: int) -> None:
+    """Make sure that nobody else has opened the output since. Call it inside a transaction, before anything is done.
+
+    Raises:
+        Refused: another process works on it, or has; what this one does must not count.
+    """
+    if (now := _epoch(connection)) != epoch:
+        raise Refused(f"another run has taken over the output since this one opened it (opening {epoch}, now {now})")
+
+
+def _epoch(connection: Connection) -> int:
+    return int(next(connection.execute("PRAGMA user_version"))[0])
+
+
 def run_id(connection: Connection) -> str:
     """Give the name of the run that was begun here."""
     return str(next(connection.execute("SELECT run_id FROM streamproc_run"))[0])

@@ -51,7 +51,9 @@ class Sink(Closing, ABC):
         Cancelling it leaves either; the next `open` tells which.
 
         Raises:
+            StorageBlocked: there is no room for them now; neither is there, and the same call may be made again.
             StorageFailed: neither is claimed. The sink takes no more.
+            Refused: another process has taken over the output; neither is there. The sink takes no more.
         """
 
     @property

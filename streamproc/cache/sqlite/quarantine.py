@@ -74,7 +74,7 @@ class SelfReplacingDatabase(Database):
         """Close a connection. SQLite then deletes the log by its name, which must not be that of another's new file."""
         if _inode(self.path) != self._inode:
             self.keep_log(connection)
-        connection.close()
+        super().disconnect(connection)
 
     def _set_aside(self, error: Damaged) -> None:
         try:
