@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from streamproc.errors import StorageBlocked, StorageFailed
@@ -19,3 +20,19 @@ def failure(path: Path, error: OSError) -> StorageFailed:
     """
     kind = StorageBlocked if error.errno in FULL else StorageFailed
     return kind(f"{path}: {error.strerror or error}")
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names of new files in a folder durable.
+
+    Raises:
+        StorageFailed: they may not be, whatever the reason; this must not be tried again.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror or error}") from error

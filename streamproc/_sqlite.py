@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,17 +17,13 @@ from typing import Self, TypeVar
 
 import apsw
 
-from streamproc._disk import FULL, failure
+from streamproc._disk import FULL, failure, sync_folder
+from streamproc._sqlite_header import header_of, is_marked, logged_header_of
 from streamproc._thread import WorkThread
 from streamproc.errors import Damaged, Refused, StorageBlocked, StorageFailed
 
 Connection = apsw.Connection
 T = TypeVar("T")
-
-_MAGIC = b"SQLite format 3\0"
-_MARK = slice(68, 72)
-_HEADER_BYTES = 100
-"""Where a SQLite file says what it is (https://sqlite.org/fileformat.html)."""
 
 BUSY_SECONDS = 30.0
 ROWS_A_STATEMENT = 100
@@ -101,24 +98,50 @@ def refuse_foreign(path: Path, application_id: int) -> None:
         Refused: it is another program's.
         StorageFailed: it cannot be read.
     """
-    with _mapped(path), path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    ours = header.startswith(_MAGIC) and header[_MARK] == application_id.to_bytes(4, "big")
-    if header and not ours:
+    with _mapped(path):
+        header = header_of(path)
+        ours = not header or any(is_marked(each, application_id) for each in (header, logged_header_of(path)))
+    if not ours:
         raise Refused(f"{path} is no SQLite database, or one of another program; choose another path")
 
 
+def _begin(path: Path, application_id: int) -> None:
+    """Make a file, whole and marked before it has its name, so that no power loss leaves one that nobody knows."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # one process at a time makes one
+        if path.exists():
+            return
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
+        connection = apsw.Connection(str(new))
+        try:
+            _mark(connection, application_id)
+        finally:
+            connection.close()
+        new.rename(path)
+    finally:
+        os.close(folder)
+    sync_folder(path.parent)
+
+
+def _mark(connection: Connection, application_id: int) -> None:
+    ((mark,),) = connection.execute("PRAGMA application_id")
+    if mark != application_id:  # an empty file; set before WAL mode, the mark is in its header at once
+        connection.execute(f"PRAGMA application_id = {application_id}")
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()  # unread, it would hold back the statement after it
+    connection.execute("PRAGMA synchronous = FULL")
+
+
 def _connect(path: Path, application_id: int) -> Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
+    if not path.exists():
+        _begin(path, application_id)
     refuse_foreign(path, application_id)  # before anything in it is changed
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     try:
-        ((mark,),) = connection.execute("PRAGMA application_id")
-        if mark != application_id:  # a new file; set before WAL mode, the mark is in its header at once
-            connection.execute(f"PRAGMA application_id = {application_id}")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()  # unread, it would hold back the statement after it
-        connection.execute("PRAGMA synchronous = FULL")
+        _mark(connection, application_id)
     except BaseException:
         connection.close()
         raise

@@ -10,9 +10,8 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from streamproc._disk import failure
+from streamproc._disk import failure, sync_folder
 from streamproc.errors import Refused, StorageFailed
-from streamproc.sinks.run_folder import sync_folder
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 READ_BYTES = 1 << 20

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from streamproc._disk import sync_folder
 from streamproc._sqlite import Connection, Database, transaction
 from streamproc.errors import ConfigError, Refused, StorageBlocked, StorageFailed
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
@@ -19,7 +20,7 @@ from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment, damage_of, surplus_of
 from streamproc.sinks.audit import Audit, Entry, committed_lines
 from streamproc.sinks.rows import dead_letter, encode
-from streamproc.sinks.run_folder import RunFolder, sync_folder
+from streamproc.sinks.run_folder import RunFolder
 from streamproc.sinks.sink import Sink, Tally
 
 

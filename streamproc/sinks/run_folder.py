@@ -55,19 +55,3 @@ class RunFolder:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names of new files in a folder durable.
-
-    Raises:
-        StorageFailed: they may not be, whatever the reason; this must not be tried again.
-    """
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise StorageFailed(f"{path}: {error.strerror or error}") from error

@@ -31,30 +31,34 @@ def outcome(number: int, failed: bool = False) -> Outcome:
     return Completed(envelope, "v", completion, "model", 1)
 
 
+def appended(path: Path) -> list[bytes]:
+    files = [Path(f"{path}.dead.jsonl"), *([path] if path.suffix == ".jsonl" else [])]
+    return [file.read_bytes() for file in files]
+
+
 @pytest.mark.fault(18)
 @pytest.mark.parametrize("make", [JsonlSink, SqliteSink])
 @pytest.mark.parametrize("closed", [False, True])
 def test_who_was_taken_over_writes_nothing(make: type[DurableSink], closed: bool, tmp_path: Path) -> None:
     """With the lock gone a second sink opens the same output; from then on the first is refused, whether the second is
     still at work or gone, and changes no byte of output and dead letters."""
-    path = tmp_path / "out"
-    dead = Path(f"{path}.dead.jsonl")
+    path = tmp_path / ("out.jsonl" if make is JsonlSink else "out.db")
 
     async def main() -> None:
         async with make(path) as first:
             await first.open(RUN)
             await first.write([outcome(0), outcome(1, failed=True)], Checkpoint(1))
-            (tmp_path / "out.streamproc" / "lock").unlink()
+            (tmp_path / f"{path.name}.streamproc" / "lock").unlink()
             async with make(path) as second:
                 assert await second.open(RUN) == Checkpoint(1)
                 await second.write([outcome(2), outcome(3, failed=True)], Checkpoint(3))
                 if closed:
                     await second.aclose()
-                before = dead.read_bytes(), path.read_bytes() if make is JsonlSink else b""
+                before = appended(path)
                 for _ in range(2):
-                    with pytest.raises(Exception, match="taken over|nothing after it is claimed"):
+                    with pytest.raises(Exception, match=r"taken over|nothing after it is claimed"):
                         await first.write([outcome(4), outcome(5, failed=True)], Checkpoint(5))
-                assert (dead.read_bytes(), path.read_bytes() if make is JsonlSink else b"") == before
+                assert appended(path) == before
                 if not closed:
                     await second.write([outcome(4), outcome(5, failed=True)], Checkpoint(5))
         async with make(path) as third:

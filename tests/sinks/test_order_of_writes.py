@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from streamproc import _sqlite
+from streamproc import _disk, _sqlite
 from streamproc._sqlite import Connection, Database
 from streamproc.completions import Completion, Usage
 from streamproc.errors import Refused
 from streamproc.records import Checkpoint, Completed, Envelope, Failed, Outcome, Record, RecordError, RunIdentity
-from streamproc.sinks import append_file, run_folder
+from streamproc.sinks import append_file
 from streamproc.sinks.durable import DurableSink, discard
 from streamproc.sinks.jsonl import JsonlSink
 from streamproc.sinks.sqlite import SqliteSink
@@ -106,7 +106,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> RecordingOs:
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, disk: RecordingOs) -> RecordingOs:
-    for module in (append_file, run_folder):
+    for module in (append_file, _disk):
         monkeypatch.setattr(module, "os", disk)
     monkeypatch.setattr(append_file, "_sync", disk.fsync)
     return disk

@@ -46,7 +46,13 @@ def _pipeline(options: argparse.Namespace) -> DataProcessingPipeline:
     sink_config = SqliteSinkConfig if options.sink == "sqlite" else JsonlSinkConfig
     config = PipelineConfig(
         source=JsonlSourceConfig(path=str(options.folder / INPUT), id_field="id"),
-        llm=LlmConfig(base_url=options.url, model="simulated", prompt="{{ text }}", parameters={"temperature": 0}),
+        llm=LlmConfig(
+            base_url=options.url,
+            deployment="simulated",  # endpoints come and go
+            model="simulated",
+            prompt="{{ text }}",
+            parameters={"temperature": 0},
+        ),
         batch_processing=BatchConfig(initial_size=4),
         resources=ResourcesConfig(max_concurrent=options.concurrency),
         concurrency=ConcurrencyConfig(initial=options.concurrency),

@@ -33,6 +33,13 @@ NUMBERS = {
     },
 }  # fmt: skip
 """The calls that change a file or its name, or make a change durable, by their numbers."""
+OPENING = {
+    "x86_64": {"open": 2, "mkdir": 83, "creat": 85, "openat": 257, "mkdirat": 258},
+    "aarch64": {"mkdirat": 34, "openat": 56},
+}
+"""The calls that may make a new file or folder; nobody is killed at these, but a witness is told of them."""
+Witness = Callable[[int, str, list[int]], None]
+"""Told of a process, the name of a call that it begins, and the arguments, before the call happens."""
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _NO_NEW_PRIVILEGES = 38
 _SET_FILTER, _NEW_LISTENER = 1, 8
@@ -63,13 +70,16 @@ class Watched:
     point: str = ""
 
 
-def run_until(work: Callable[[], int], kill_at: int | None = None, *, torn: bool = False) -> Watched:
+def run_until(
+    work: Callable[[], int], kill_at: int | None = None, *, torn: bool = False, witness: Witness | None = None
+) -> Watched:
     """Have `work` done in a child, and kill that before its `kill_at`-th call, counted from 1.
 
     Args:
         work: gives the child's exit status.
         kill_at: `None` to let the child live.
         torn: kill within the `kill_at`-th call that writes instead, when the first half of its data is in the file.
+        witness: told of each call, and of those that open files.
 
     Raises:
         NotPermitted: the kernel refuses; the message says what.
@@ -77,7 +87,7 @@ def run_until(work: Callable[[], int], kill_at: int | None = None, *, torn: bool
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
-        _be_watched(theirs, work)
+        _be_watched(theirs, work, opening=witness is not None)
     theirs.close()
     with ours:
         said, listeners, _, _ = socket.recv_fds(ours, 200, 1)
@@ -85,17 +95,17 @@ def run_until(work: Callable[[], int], kill_at: int | None = None, *, torn: bool
         os.waitpid(child, 0)
         raise NotPermitted(f"seccomp user notification is needed, Linux 5.5 or newer: {said.decode()}")
     try:
-        calls, point = _follow(child, listeners[0], kill_at, torn)
+        calls, point = _follow(child, listeners[0], kill_at, torn, witness)
     finally:
         os.close(listeners[0])
     return Watched(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), calls, point)
 
 
-def _be_watched(parent: socket.socket, work: Callable[[], int]) -> None:
+def _be_watched(parent: socket.socket, work: Callable[[], int], *, opening: bool) -> None:
     status = 70
     try:
         try:
-            listener = _install_filter()
+            listener = _install_filter(opening=opening)
         except (OSError, KeyError) as error:
             parent.send(f"{type(error).__name__}: {error}".encode())
             return
@@ -110,10 +120,10 @@ def _be_watched(parent: socket.socket, work: Callable[[], int]) -> None:
         os._exit(status)
 
 
-def _install_filter() -> int:
+def _install_filter(*, opening: bool) -> int:
     """Have each of the calls asked about from now on, by all threads to come; give where the questions arrive."""
     machine = platform.machine()
-    wanted = sorted(NUMBERS[machine].values())
+    wanted = sorted([*NUMBERS[machine].values(), *(OPENING[machine].values() if opening else ())])
     steps = [struct.pack("=HBBI", _LOAD_NUMBER, 0, 0, 0)]
     steps += [struct.pack("=HBBI", _JUMP_IF_EQUAL, len(wanted) - at, 0, nr) for at, nr in enumerate(wanted)]
     steps += [struct.pack("=HBBI", _RETURN, 0, 0, action) for action in (_ALLOW, _NOTIFY)]
@@ -127,8 +137,11 @@ def _install_filter() -> int:
     return int(listener)
 
 
-def _follow(child: int, listener: int, kill_at: int | None, torn: bool) -> tuple[Counter[str], str]:
-    names = {number: name for name, number in NUMBERS[platform.machine()].items()}
+def _follow(
+    child: int, listener: int, kill_at: int | None, torn: bool, witness: Witness | None
+) -> tuple[Counter[str], str]:
+    changing, opening = (table[platform.machine()] for table in (NUMBERS, OPENING))
+    names = {number: name for name, number in (changing | opening).items()}
     calls: Counter[str] = Counter()
     poll = select.poll()
     poll.register(listener, select.POLLIN)
@@ -140,14 +153,17 @@ def _follow(child: int, listener: int, kill_at: int | None, torn: bool) -> tuple
             continue
         key, _, _, number, _, _, *arguments = _NOTIFICATION.unpack(question)
         name = names[number]
-        calls[name] += 1
-        reached = calls["write"] + calls["pwrite64"] if torn else calls.total()
-        if reached == kill_at:
-            if torn:
-                _write_half(child, name, arguments)
-            point = f"{name} {_file_of(child, arguments[0])}"
-            os.kill(child, signal.SIGKILL)
-            return calls, point
+        if name in changing:
+            calls[name] += 1
+            reached = calls["write"] + calls["pwrite64"] if torn else calls.total()
+            if reached == kill_at:
+                if torn:
+                    _write_half(child, name, arguments)
+                point = f"{name} {file_of(child, arguments[0])}"
+                os.kill(child, signal.SIGKILL)
+                return calls, point
+        if witness is not None:
+            witness(child, name, arguments)
         with suppress(FileNotFoundError):
             fcntl.ioctl(listener, _ANSWER, _REPLY.pack(key, 0, 0, _CONTINUE))
     return calls, ""
@@ -155,8 +171,7 @@ def _follow(child: int, listener: int, kill_at: int | None, torn: bool) -> tuple
 
 def _write_half(child: int, name: str, arguments: list[int]) -> None:
     descriptor, address, length, offset, *_ = arguments
-    with open(f"/proc/{child}/mem", "rb", buffering=0) as memory:  # noqa: PTH123 - unbuffered
-        data = os.pread(memory.fileno(), length // 2, address)
+    data = read_memory(child, address, length // 2)
     file = os.open(f"/proc/{child}/fd/{descriptor}", os.O_WRONLY)
     try:
         if name == "write":
@@ -167,7 +182,14 @@ def _write_half(child: int, name: str, arguments: list[int]) -> None:
         os.close(file)
 
 
-def _file_of(child: int, descriptor: int) -> str:
+def read_memory(child: int, address: int, length: int) -> bytes:
+    """Give what stands in a process's memory; less than asked for where it ends."""
+    with open(f"/proc/{child}/mem", "rb", buffering=0) as memory:  # noqa: PTH123 - unbuffered
+        return os.pread(memory.fileno(), length, address)
+
+
+def file_of(child: int, descriptor: int) -> str:
+    """Give the path of a process's open file."""
     try:
         return str(Path(f"/proc/{child}/fd/{descriptor}").readlink())
     except OSError:

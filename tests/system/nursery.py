@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from tests.system import crash_run, kill_points
+from tests.system.disk_log import DiskLog
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = (sys.executable, "-B")
@@ -45,9 +47,18 @@ class Nursery:
         self._process.wait(30)
         self._process.stdout.close()
 
-    def run(self, argv: Sequence[str], kill_at: int | None = None, *, torn: bool = False) -> dict[str, Any]:
-        """Run `crash_run` with arguments; give `status`, `calls`, `point` and `errors`."""
-        request = json.dumps({"argv": list(argv), "kill_at": kill_at, "torn": torn})
+    def run(
+        self, argv: Sequence[str], kill_at: int | None = None, *, torn: bool = False, log: Path | None = None
+    ) -> dict[str, Any]:
+        """Run `crash_run` with arguments; give `status`, `calls`, `point` and `errors`.
+
+        Args:
+            argv: the arguments; `--folder` among them.
+            kill_at: as for `kill_points.run_until`.
+            torn: the same.
+            log: gets what is done to the files of the run's folder, see `disk_log`.
+        """
+        request = json.dumps({"argv": list(argv), "kill_at": kill_at, "torn": torn, "log": log and str(log)})
         self._process.stdin.write(request + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline() or '{"refused": "the nursery is gone"}')
@@ -71,7 +82,9 @@ def main() -> None:
         with tempfile.TemporaryFile("w+") as errors:
             work = partial(_run, request["argv"], errors.fileno())
             try:
-                watched = kill_points.run_until(work, request["kill_at"], torn=request["torn"])
+                log = request["log"]
+                with DiskLog(Path(log)) if log else nullcontext() as witness:
+                    watched = kill_points.run_until(work, request["kill_at"], torn=request["torn"], witness=witness)
             except kill_points.NotPermitted as refusal:
                 print(json.dumps({"refused": str(refusal)}), file=answers)
                 continue
