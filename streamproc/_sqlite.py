@@ -105,7 +105,7 @@ def refuse_foreign(path: Path, application_id: int) -> None:
         raise Refused(f"{path} is no SQLite database, or one of another program; choose another path")
 
 
-def _begin(path: Path, application_id: int) -> None:
+def _make(path: Path, application_id: int) -> None:
     """Make a file, whole and marked before it has its name, so that no power loss leaves one that nobody knows."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -136,7 +136,7 @@ def _mark(connection: Connection, application_id: int) -> None:
 
 def _connect(path: Path, application_id: int) -> Connection:
     if not path.exists():
-        _begin(path, application_id)
+        _make(path, application_id)
     refuse_foreign(path, application_id)  # before anything in it is changed
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
@@ -214,16 +214,19 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
+            self._failed = False
             return connection
 
     def prepare(self, connection: Connection) -> None:
         """Make a new connection ready; does nothing unless overridden."""
 
     def perform(self, work: Callable[[Connection], T]) -> T:
-        """Do `work`, on the thread; what fails is one of our errors."""
+        """Do `work`, on the thread; what fails is one of our errors, and after a failure nothing is done any more."""
         connection = self._connection
         if connection is None:
             raise StorageFailed(f"{self.path} is not open")
+        if self._failed:
+            raise StorageFailed(f"{self.path}: an earlier write failed; nothing after it is claimed")
         try:
             with _mapped(self.path, connection):
                 return work(connection)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from streamproc._disk import sync_folder
+from streamproc._disk import failure, sync_folder
 from streamproc._sqlite import Connection, Database, transaction
 from streamproc.errors import ConfigError, Refused, StorageBlocked, StorageFailed
 from streamproc.records import Checkpoint, Completed, Failed, Outcome, Position, RunIdentity
@@ -203,9 +203,13 @@ class DurableSink(Sink):
 
 
 def _check_place(path: Path) -> None:
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except OSError as error:  # nobody may look there
+        raise failure(path, error) from error
+    if is_folder:
         raise ConfigError(f"sink.path: must name a file, got the folder {str(path)!r}")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise ConfigError(f"sink.path: the folder of {str(path)!r} does not exist; make it first")
 
 

@@ -16,13 +16,15 @@ from tests.system import oracle
 from tests.system.disk_log import Operation, operations
 from tests.system.endpoint import Endpoint
 from tests.system.nursery import Nursery
+from tests.system.wrong_sinks import BY_NAME, BY_NAME_WITHOUT_POWER
 
 RECORDS, CONCURRENCY = 20, 4
 MARK = "power"
-CHUNKS, STATES = 8, 60
-"""Chunks for each sink, and states in each. A state takes a quarter of a second of one core."""
+CHUNKS, STATES = 8, 250
+"""Chunks for each sink, and states in each. A state takes 50 ms of a core."""
 RECORDINGS = 3
 """In each chunk: runs of which one is left alone, and the others are killed first and continued."""
+MOST_STATES_TO_FIND = 300
 QUICK = {"output_mu": 0.0, "output_sigma": 0.0, "ttft_seconds": 0.001, "step_seconds_floor": 0.0001}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -125,3 +127,17 @@ def test_power_loss_at_any_moment_loses_nothing(sink, chunk, cuts, figure):
         repaid = max(repaid, again - CONCURRENCY * recording.kills)
     figure.add(STATES, f"states of a disk after power loss, {sink}, 0 violations")
     figure.most(repaid, f"answers paid again by one, with {CONCURRENCY} in flight")
+
+
+@pytest.mark.promise("P25")
+@pytest.mark.parametrize("sink", [*BY_NAME, *BY_NAME_WITHOUT_POWER])
+def test_power_loss_finds_wrong_sinks(sink, cuts, figure):
+    """A sink that is wrong in one place does not outlive a few hundred states."""
+    draw = random.Random(25)
+    recording = cuts.record(sink, None)
+    for number in range(MOST_STATES_TO_FIND):
+        if cuts.cut(recording, draw.randint(0, len(recording.log)), draw.getrandbits(32))[0]:
+            figure.add(1, "wrong sinks caught by power loss")
+            figure.most(number + 1, "states until one was caught")
+            return
+    raise AssertionError(f"{sink} got through")

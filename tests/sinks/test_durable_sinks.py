@@ -79,7 +79,8 @@ def test_rows_and_checkpoint_come_back(tmp_path: Path, make: type[DurableSink]) 
     }
 
 
-@given(st.binary(max_size=60), st.integers(0, 3))
+@pytest.mark.fault(5)
+@given(st.binary(max_size=60) | st.just(b'{"id": "r9"}') | st.just(b"\n"), st.integers(0, 3))
 def test_a_torn_tail_is_cut_off_never_skipped_never_appended_to(
     tmp_path_factory: pytest.TempPathFactory, torn: bytes, commits: int
 ) -> None:
@@ -98,7 +99,16 @@ def test_a_torn_tail_is_cut_off_never_skipped_never_appended_to(
     assert len(dead.read_bytes().splitlines()) == commits + 1
 
 
-@pytest.mark.parametrize("damage", ["shorten", "flip", "delete", "no state"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("shorten", marks=pytest.mark.fault(6)),
+        pytest.param("flip", marks=pytest.mark.fault(6)),
+        pytest.param("delete", marks=pytest.mark.fault(7)),
+        pytest.param("no state", marks=pytest.mark.fault(7)),
+        pytest.param("another run's state", marks=pytest.mark.fault(7)),
+    ],
+)
 def test_damaged_output_is_refused_and_left_as_it_is(tmp_path: Path, damage: str) -> None:
     """Committed bytes that are gone or changed stop the run before it writes anything, and the place is named."""
     path = tmp_path / "out.jsonl"
@@ -113,12 +123,16 @@ def test_damaged_output_is_refused_and_left_as_it_is(tmp_path: Path, damage: str
         path.unlink()
     else:
         (tmp_path / "out.jsonl.streamproc" / "state.db").unlink()
+    if damage == "another run's state":
+        asyncio.run(deliver(JsonlSink(tmp_path / "other.jsonl"), [[outcome(n, value="w")] for n in range(3)]))
+        (tmp_path / "other.jsonl.streamproc" / "state.db").rename(tmp_path / "out.jsonl.streamproc" / "state.db")
     left = path.read_bytes() if path.exists() else None
     with pytest.raises(Refused, match=r"out\.jsonl"):
         asyncio.run(deliver(JsonlSink(path), []))
     assert (path.read_bytes() if path.exists() else None) == left
 
 
+@pytest.mark.fault(7)
 @KINDS
 def test_other_settings_are_refused_with_both_values(tmp_path: Path, make: type[DurableSink]) -> None:
     """A run with another prompt or model is refused, and the message shows each difference."""
@@ -166,6 +180,7 @@ def test_a_record_cannot_be_delivered_twice(tmp_path: Path, make: type[DurableSi
     assert ids(path) == ["r0", "r3"]
 
 
+@pytest.mark.fault(12)
 def test_a_failed_flush_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After fdatasync fails nothing is committed, nothing is tried again, and the next opening cuts the bytes off."""
     calls: list[int] = []

@@ -151,6 +151,7 @@ def test_a_commit_is_append_then_flush_then_transaction(tmp_path: Path, disk: Re
     asyncio.run(main())
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("most", [1, 7, 10**6])
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Where the system takes only a part of what it was given, the rest follows, and the rows are whole."""

@@ -21,7 +21,12 @@ from streamproc.sources.jsonl import JsonlSourceConfig
 from tests.system import wrong_sinks
 from tests.system.oracle import INPUT, OUTPUTS
 
-SINKS: dict[str, Callable[[Path], Sink]] = {"jsonl": JsonlSink, "sqlite": SqliteSink, **wrong_sinks.BY_NAME}
+SINKS: dict[str, Callable[[Path], Sink]] = {
+    "jsonl": JsonlSink,
+    "sqlite": SqliteSink,
+    **wrong_sinks.BY_NAME,
+    **wrong_sinks.BY_NAME_WITHOUT_POWER,
+}
 FAILED = 70
 
 

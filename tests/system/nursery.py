@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import anyio._backends._asyncio  # noqa: F401 - loaded at its first use, each child would load it anew
+
 from tests.system import crash_run, kill_points
 from tests.system.disk_log import DiskLog
 
@@ -36,7 +38,8 @@ class Nursery:
     def __enter__(self) -> Self:
         command = [*self._wrapper, *PYTHON, "-m", "tests.system.nursery"]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        environ = {**os.environ, "SSL_CERT_FILE": os.devnull}  # the system's take longer to read than a run lasts
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, env=environ)
         said = self._process.stdout.readline()
         assert said, "the nursery did not start"
         self.pid = int(said)

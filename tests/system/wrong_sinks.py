@@ -9,6 +9,7 @@ from streamproc._sqlite import Connection, transaction
 from streamproc.records import Checkpoint, Completed, Outcome
 from streamproc.sinks import run_state
 from streamproc.sinks.append_file import AppendFile, Segment
+from streamproc.sinks.durable import dead_letters_path
 from streamproc.sinks.jsonl import JsonlSink
 
 
@@ -70,9 +71,35 @@ class Homeless(JsonlSink):
         return None
 
 
+class Unflushed(JsonlSink):
+    """Never flushes what it appends."""
+
+    def files(self) -> list[AppendFile]:
+        for file in (files := super().files()):
+            file.sync = lambda: None
+        return files
+
+
+class Nameless(JsonlSink):
+    """Flushes what it appends, but not the folder that has the files' names."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._rows, self._dead = _NeverNamed("rows", path), _NeverNamed("dead_letters", dead_letters_path(path))
+
+
+class _NeverNamed(AppendFile):
+    def create(self) -> None:
+        if self._fd is None:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 BY_NAME = {
     "offset-first": OffsetFirst,
     "keeps-the-tail": KeepsTheTail,
     "checkpoint-first": CheckpointFirst,
     "homeless": Homeless,
 }
+"""Wrong in a way that a kill shows."""
+BY_NAME_WITHOUT_POWER = {"unflushed": Unflushed, "nameless": Nameless}
+"""Wrong in a way that only the loss of power shows."""
