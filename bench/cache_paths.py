@@ -32,9 +32,9 @@ from streamproc.cache.redis.backend import RedisBackend
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.completions import Completion, Message, Request, Usage
 from streamproc.llm.openai import OpenAICompleter
-from streamproc.llm.secret import SecretStr
 from streamproc.pipeline.landing import Answer
 from streamproc.pipeline.pipeline import DataProcessingPipeline
+from streamproc.secret import SecretStr
 from tests.redis_server import RedisServer, free_port
 
 BATCH = 64

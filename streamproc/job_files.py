@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from streamproc.errors import ConfigError
+from streamproc.secret import looks_secret
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 10_000
@@ -67,7 +68,7 @@ _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _StrictLoader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
-def read_job(path: Path, environ: Mapping[str, str] = os.environ) -> Tree:
+def read_job(path: Path, environ: Mapping[str, str] = os.environ, kept: Collection[str] = ()) -> Tree:
     """Read a job file.
 
     `${NAME}` in a value stands for an environment variable, `${NAME:-default}` for one that may be missing, `$${` for
@@ -76,9 +77,11 @@ def read_job(path: Path, environ: Mapping[str, str] = os.environ) -> Tree:
     Args:
         path: a YAML file of at most 1 MiB.
         environ: the environment.
+        kept: sections whose values are kept in files, so that no variable whose name looks like a secret's may stand
+            there.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML mapping, or a variable is not set.
+        ConfigError: it cannot be read, is no YAML mapping, or a variable is not set or not to stand there.
     """
     try:
         size = path.stat().st_size
@@ -95,7 +98,7 @@ def read_job(path: Path, environ: Mapping[str, str] = os.environ) -> Tree:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold sections such as `source:` and `llm:`, got {type(tree).__name__}")
-    return _Interpolation(environ).mapping(tree, "")
+    return _Interpolation(environ, kept).mapping(tree, "")
 
 
 def parse_yaml(text: str) -> Any:
@@ -137,8 +140,9 @@ def assign(tree: Tree, path: str, value: Any) -> None:
 class _Interpolation:
     """Copies a tree with references replaced. Counts nodes, because YAML aliases can make few lines into billions."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], kept: Collection[str]) -> None:
         self._environ = environ
+        self._kept = kept
         self._nodes = 0
 
     def mapping(self, tree: Tree, path: str) -> Tree:
@@ -161,6 +165,11 @@ class _Interpolation:
             name, default = reference["name"], reference["default"]
             if name is None:
                 raise ConfigError(f"{path}: ${{ must be followed by a variable's name and }}; write $${{ for the text")
+            if looks_secret(name) and path.partition(".")[0] in self._kept:
+                raise ConfigError(
+                    f"{path}: the name {name} looks like a secret's, and what stands here is kept in the run's state "
+                    "and told to the provider"
+                )
             found = self._environ.get(name, default)
             if found is None:
                 raise ConfigError(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta
 
 from streamproc.cache.eviction.policies import PolicyName
-from streamproc.config import Config
+from streamproc.config import Config, check_path
 from streamproc.errors import ConfigError
 
 MB = 1_000_000
 REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 _CREDENTIALS = re.compile(r"(?<=://).*@|(?<=password=)[^&]*")
+_UNVERIFIED = re.compile(r"(?i)[?&](ssl_cert_reqs=(?!required(&|$))|ssl_check_hostname=(?!(true|1|yes)(&|$)))")
 
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
 
@@ -54,6 +56,8 @@ class CacheConfig(Config, frozen=True, kw_only=True):
     lease_wait_seconds: Annotated[float, Meta(ge=0, le=86400)] = 120.0
 
     def check(self) -> None:
+        if self.path is not None:
+            check_path("path", self.path)
         if self.path is not None and self.backend in {"memory", "redis"}:
             raise ConfigError(f"path: belongs to backend sqlite, got {self.path!r} with backend {self.backend}")
         if self.backend == "redis":
@@ -72,16 +76,20 @@ class CacheConfig(Config, frozen=True, kw_only=True):
         if not known or not (parts.hostname or parts.path):
             schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
             raise ConfigError(f"url: must be an address that begins with one of {schemes}, got {self.shown_url!r}")
+        if _UNVERIFIED.search(url):
+            raise ConfigError(f"url: the server's certificate must be verified, got {self.shown_url!r}")
 
     @property
     def shown_url(self) -> str:
         """The url with its user and password struck out; empty where there is none."""
         return _CREDENTIALS.sub(lambda found: "***@" if found[0].endswith("@") else "***", self.url or "")
 
-    @property
-    def password(self) -> str:
-        """The password in the url; empty where there is none."""
-        return urlsplit(self.url or "").password or ""
+    def __repr__(self) -> str:
+        shown = {**msgspec.structs.asdict(self), "url": self.shown_url or None}
+        return f"CacheConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list({**msgspec.structs.asdict(self), "url": self.shown_url or None}.items())
 
     @property
     def ttl_seconds(self) -> float:

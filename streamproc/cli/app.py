@@ -90,6 +90,9 @@ def run(
     progress: ProgressOption = Progress.AUTO,
     log_format: LogFormatOption = LogFormat.CONSOLE,
     log_level: LogLevelOption = LogLevel.INFO,
+    log_bodies: Annotated[
+        bool, typer.Option("--log-bodies", help="With --log-level debug: show what is sent and answered.")
+    ] = False,
 ) -> None:
     """Run a job, or continue it where it stopped."""
     with errors_as_exits(log_format.value):
@@ -103,6 +106,7 @@ def run(
             progress=progress.value,
             log_format=log_format.value,
             log_level=log_level.value,
+            log_bodies=log_bodies,
         )
         raise SystemExit(run_job(job, options))
 

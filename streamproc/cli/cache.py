@@ -11,9 +11,10 @@ from streamproc.cache.backend import LastingBackend
 from streamproc.cache.backends import redis_backend
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.sqlite.backend import SqliteBackend
+from streamproc.cli.jobs import load_job
 from streamproc.errors import ConfigError
+from streamproc.observe.printable import one_line
 from streamproc.pipeline.assembly import cache_path
-from streamproc.pipeline.config import PipelineConfig
 
 
 def stats(job: Path, settings: list[str]) -> None:
@@ -47,10 +48,10 @@ def clear(job: Path, settings: list[str]) -> None:
 
 
 def _with_cache(job: Path, settings: list[str], work: Callable[[LastingBackend], Awaitable[str]]) -> None:
-    config = PipelineConfig.load(job, settings=settings)
+    config = load_job(job, settings)
     path = cache_path(config)
     if path is not None and not path.exists():
-        sys.stdout.write(f"{path}: no answers yet\n")
+        sys.stdout.write(f"{one_line(str(path))}: no answers yet\n")
         return
     where, cache = _cache(config.cache, path)
 
@@ -58,7 +59,7 @@ def _with_cache(job: Path, settings: list[str], work: Callable[[LastingBackend],
         async with cache:
             return await work(cache)
 
-    sys.stdout.write(f"{where}: {asyncio.run(opened())}\n")
+    sys.stdout.write(f"{one_line(where)}: {asyncio.run(opened())}\n")
 
 
 def _cache(config: CacheConfig, path: Path | None) -> tuple[str, LastingBackend]:

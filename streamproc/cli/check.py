@@ -12,10 +12,11 @@ import msgspec
 import yaml
 
 from streamproc.cli import exits
+from streamproc.cli.jobs import load_job
 from streamproc.completions import Request
 from streamproc.errors import ConfigError
 from streamproc.llm.openai import body_of
-from streamproc.pipeline.config import PipelineConfig
+from streamproc.observe.printable import lines, one_line
 from streamproc.pipeline.plugins import name_of
 from streamproc.pipeline.task import prompt_task
 from streamproc.records import Row, Unreadable
@@ -31,7 +32,7 @@ def check_job(job: Path, settings: list[str]) -> int:
     Raises:
         ConfigError: something is wrong with it.
     """
-    config = PipelineConfig.load(job, settings=settings)
+    config = load_job(job, settings)
     task = prompt_task(config.llm)
     tree = msgspec.to_builtins(config)
     for name, section in (("source", config.source), ("sink", config.sink)):
@@ -62,7 +63,7 @@ def check_job(job: Path, settings: list[str]) -> int:
 
 
 def _dead_letter(reason: str) -> int:
-    _print(f"# the first record would become a dead letter: {reason}")
+    _print(f"# the first record would become a dead letter: {one_line(reason)}")
     return exits.DEAD_LETTERS
 
 
@@ -78,4 +79,4 @@ def _shown(request: Request) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(lines(text) + "\n")

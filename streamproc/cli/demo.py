@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from streamproc.cli.docstrings import standard_library_docstrings
+from streamproc.cli.jobs import load_job
 from streamproc.cli.run import RunOptions, run_config
 from streamproc.errors import StorageFailed
 from streamproc.observe.progress import ProgressKind
-from streamproc.pipeline.config import PipelineConfig
 from streamproc.simulation import SimulatedServer, profile_named
 
 JOB = """\
@@ -61,7 +61,7 @@ def run_demo(folder: Path, overwrite: bool, progress: ProgressKind) -> int:
 async def _run(job: Path, options: RunOptions) -> int:
     async with SimulatedServer(profile_named("demo")) as server:
         settings = [f"llm.base_url={server.url}", "llm.deployment=streamproc-demo"]  # its port differs at each start
-        return await run_config(PipelineConfig.load(job, settings=settings), options)
+        return await run_config(load_job(job, settings), options)
 
 
 def _write_records(path: Path) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from streamproc.errors import ConfigError, ProviderStop, Refused, StreamprocError
+from streamproc.observe.printable import lines, one_line
+from streamproc.observe.secrets import KNOWN, struck_out
 
 LogFormat = Literal["console", "json"]
 
@@ -32,6 +34,13 @@ def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
     Args:
         form: how the sentence is given: plain, or as a line of the JSON log.
     """
+    KNOWN.forget()
+    with struck_out(KNOWN), _ended(form):
+        yield
+
+
+@contextmanager
+def _ended(form: LogFormat) -> Iterator[None]:
     try:
         try:
             yield
@@ -40,14 +49,14 @@ def errors_as_exits(form: LogFormat = "console") -> Iterator[None]:
     except StreamprocError as error:
         code = code_of(error)
         line = json.dumps({"event": "command.failed", "level": "error", "exit_code": code, "reason": str(error)})
-        _say(line if form == "json" else f"streamproc: {error}")
+        _say(line if form == "json" else f"streamproc: {one_line(str(error))}")
         raise SystemExit(code) from None
     except BrokenPipeError:  # whoever read our output has left, as `head` does
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         raise SystemExit(READER_LEFT) from None
     except Exception:  # noqa: BLE001 - the border of the process: an exit code must not lie
-        _say(f"{traceback.format_exc()}streamproc: this is a bug; the same command continues")
+        _say(f"{lines(traceback.format_exc())}streamproc: this is a bug; the same command continues")
         raise SystemExit(BUG) from None
 
 

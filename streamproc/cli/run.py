@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 from pathlib import Path
 
@@ -14,11 +13,14 @@ from rich.console import Console
 
 from streamproc.cli import exits
 from streamproc.cli.interruptions import Interruptions, exit_code, listening
+from streamproc.cli.jobs import load_job
 from streamproc.cli.steady import SteadyText
 from streamproc.cli.summary import summary_of
 from streamproc.errors import ConfigError, StorageFailed, first_of
 from streamproc.observe.logs import LogFormat, LogLevel, configure
+from streamproc.observe.printable import lines
 from streamproc.observe.progress import ProgressKind, progress
+from streamproc.observe.secrets import KNOWN
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 from streamproc.pipeline.report import RunReport
@@ -35,11 +37,14 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     progress: ProgressKind = "auto"
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
+    log_bodies: bool = False
 
 
 def run_job(job: Path, options: RunOptions) -> int:
     """Run a job from its file, and give the exit code."""
-    config = PipelineConfig.load(job, settings=options.settings)
+    if options.log_bodies and options.log_level != "debug":
+        raise ConfigError(f"--log-bodies: needs --log-level debug, got {options.log_level}")
+    config = load_job(job, options.settings)
     _refuse_unwritable(options.summary_json)
     _collect_less()
     return asyncio.run(run_config(config, options))
@@ -54,9 +59,7 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     as_json = options.log_format == "json"  # then standard error holds nothing else
     steady = SteadyText(sys.stderr)
     console = Console(file=steady, highlight=False, soft_wrap=True)  # type: ignore[arg-type]  # it is no IO by name only
-    webhook = os.environ.get(config.alerts.webhook_url_env or "", "").strip()
-    secrets = [os.environ.get(config.llm.api_key_env, "").strip(), config.cache.password, webhook]
-    configure(options.log_format, options.log_level, console, secrets)
+    configure(options.log_format, options.log_level, console, bodies=options.log_bodies)
     pipeline = DataProcessingPipeline(config)
     if options.overwrite and config.sink is not None:
         await pipeline.check()  # nothing is discarded for a job that cannot run
@@ -69,7 +72,7 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
         finally:
             if pipeline.report is not None:
                 if not as_json:
-                    console.out(summary_of(pipeline.report, config), highlight=False)
+                    console.out(lines(summary_of(pipeline.report, config)), highlight=False)
                 _write_summary(pipeline.report, options.summary_json)
 
 
@@ -112,6 +115,6 @@ def _write_summary(report: RunReport, target: str | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        Path(target).write_text(KNOWN.strike(text), encoding="utf-8")
     except OSError as error:
         raise StorageFailed(f"--summary-json {target}: {error.strerror}") from error

@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 from streamproc.cli import exits
-from streamproc.pipeline.config import PipelineConfig
+from streamproc.cli.jobs import load_job
+from streamproc.observe.printable import one_line
 from streamproc.pipeline.verification import verify
 
 
 def verify_job(job: Path, settings: list[str]) -> int:
     """Print what the verification found, and give the exit code: 0 proven, 1 proven so far but unfinished, 3 not."""
-    result = asyncio.run(verify(PipelineConfig.load(job, settings=settings)))
+    result = asyncio.run(verify(load_job(job, settings)))
     for problem in result.problems:
-        sys.stdout.write(f"PROBLEM: {problem}\n")
+        sys.stdout.write(f"PROBLEM: {one_line(problem)}\n")
     sys.stdout.write(
         f"{result.records} records of input: {result.completed} completed, {result.dead_letters} dead letters, "
         f"{result.remaining} without an outcome yet\n"

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from streamproc.completions import Kind, Message, Request
-from streamproc.config import Config
+from streamproc.config import Config, check_path
 from streamproc.errors import ConfigError
 from streamproc.llm.redaction import redact
 
@@ -68,6 +68,8 @@ class LlmConfig(Config, frozen=True, kw_only=True):
             )
         if self.base_url is not None:
             check_base_url(self.base_url)
+        if self.ca_file is not None:
+            check_path("ca_file", self.ca_file)
         reserved = RESERVED if self.endpoint == "chat_completions" else RESERVED_WITH_TEXTS
         if self.system_prompt is not None and self.endpoint != "chat_completions":
             raise ConfigError(

@@ -8,7 +8,6 @@ cause or context of ours.
 
 from __future__ import annotations
 
-import errno
 import io
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +22,15 @@ import msgspec
 from multidict import CIMultiDict
 
 from streamproc.completions import Completion, Kind, Request
-from streamproc.errors import Ambiguous, ConfigError, NotSent, ProviderError, ProviderStop
+from streamproc.errors import Ambiguous, ConfigError, ProviderError, ProviderStop
 from streamproc.llm.answers import completion_from
 from streamproc.llm.batch_answers import continuations_from, embeddings_from
 from streamproc.llm.capped_body import CappedBody
 from streamproc.llm.config import check_base_url
 from streamproc.llm.errors import error_for
 from streamproc.llm.rate_limits import LIMIT_HEADERS, RateLimits, told_limits, unsure_of_period
-from streamproc.llm.secret import SecretStr
+from streamproc.llm.wire_errors import CONNECT_SECONDS, STALE, mapped, mapped_os
+from streamproc.secret import SHORTEST_SECRET, SecretStr
 
 LARGE_BODY_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 16 << 20
@@ -39,10 +39,7 @@ MAX_EMBEDDING_BYTES = 256 << 10
 MAX_ERROR_BYTES = 1 << 20
 MAX_HEADER_BYTES = 16 << 10
 MAX_HEADERS = 500
-CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0  # servers commonly close idle connections after 5
-STALE = "stale_connection"
-"""The code of a request whose connection, used before, was closed before any answer: the server had let go of it."""
 
 _INPUT_FIELD: dict[Kind, str] = {"completions": "prompt", "embeddings": "input"}
 
@@ -161,9 +158,8 @@ class OpenAICompleter:
         texts = [request.text or "" for request in requests]
         body = _encode({"model": first.model, _INPUT_FIELD[first.kind]: texts, **first.parameters})
         most = MAX_ANSWER_BYTES + len(texts) * MAX_EMBEDDING_BYTES
-        answer = await self._post(self._urls[first.kind], body, most)
         read = embeddings_from if first.kind == "embeddings" else continuations_from
-        return self._read(answer, lambda body: read(body, texts))
+        return self._read(await self._post(self._urls[first.kind], body, most), lambda body: read(body, texts))
 
     @property
     def limits(self) -> RateLimits | None:
@@ -184,13 +180,23 @@ class OpenAICompleter:
         """Send, and once more on a connection of its own where the first was stale: that was hardly looked at."""
         assert self._session is not None, "use it as an async context manager"
         assert self._fresh is not None
+        answer = await self._attempt(self._session, url, body, most_bytes)
+        if isinstance(answer, Ambiguous) and answer.code == STALE:
+            self.resent += 1
+            answer = await self._attempt(self._fresh, url, body, most_bytes)
+        if isinstance(answer, ProviderError):
+            raise answer
+        return answer
+
+    async def _attempt(
+        self, session: aiohttp.ClientSession, url: str, body: bytes, most_bytes: int
+    ) -> bytes | ProviderError:
+        """Send; give an error without the frames it came through, whose variables hold what was answered."""
         try:
-            return await self._send(self._session, url, body, most_bytes)
-        except Ambiguous as lost:
-            if lost.code != STALE:
-                raise
-        self.resent += 1
-        return await self._send(self._fresh, url, body, most_bytes)
+            return await self._send(session, url, body, most_bytes)
+        except ProviderError as error:
+            error.__cause__ = error.__context__ = None
+            return error.with_traceback(None)
 
     async def _send(self, session: aiohttp.ClientSession, url: str, body: bytes, most_bytes: int) -> bytes:
         answering = False
@@ -203,26 +209,29 @@ class OpenAICompleter:
                 answer = await _read(response, most_bytes)
                 self._listen(headers)
         except aiohttp.ClientError as error:
-            mapped = _map(error, stale=_reused.get() and not answering)
+            failure = mapped(error, stale=_reused.get() and not answering)
         except UnicodeError:  # of the host's name
-            mapped = ProviderStop("llm.base_url is not a usable address", code="invalid_url")
+            failure = ProviderStop("llm.base_url is not a usable address", code="invalid_url")
         except OSError as error:  # the socket itself, outside what aiohttp wraps
-            mapped = _map_os(error)
+            failure = mapped_os(error)
         else:
             if status == 200:
                 return answer
             raise error_for(status, _lower(headers), self._without_key(answer))
-        raise mapped
+        raise failure
 
     def _read(self, answer: bytes, read: Callable[[bytes], T]) -> T:
         with suppress(ProviderError):
             return read(answer)
-        return read(self._without_key(answer))  # raises it again, with nothing to hide in it
+        answer = self._without_key(answer)
+        return read(answer)  # raises it again, with nothing to hide in it
 
     def _without_key(self, body: bytes) -> bytes:
         """Strike out the key, whatever its shape, from a body that goes into an error: some providers echo it."""
         key = self._api_key.reveal().encode()
-        return body.replace(key, b"[redacted]") if key else body
+        if len(key) < SHORTEST_SECRET:
+            return body
+        return body.replace(key, b"[redacted]").replace(key.replace(b"/", b"\\/"), b"[redacted]")  # as PHP writes it
 
 
 async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
@@ -247,42 +256,6 @@ async def _fill(body: CappedBody, response: aiohttp.ClientResponse) -> None:
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
-
-
-def _map(error: aiohttp.ClientError, *, stale: bool) -> ProviderError:
-    """Turn aiohttp's exceptions into ours; the subclasses come before their bases.
-
-    Args:
-        error: one of them.
-        stale: whether the connection was used before, and no answer had begun.
-    """
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return ProviderStop(
-                f"no trusted connection to {error.host}: {error.os_error}. Check llm.base_url and llm.ca_file",
-                code="tls",
-            )
-        case aiohttp.ClientConnectorError():
-            return _map_os(error.os_error, f" to {error.host}:{error.port}")
-        case aiohttp.ConnectionTimeoutError():
-            return NotSent(f"no connection within {CONNECT_SECONDS:g} s", code="connect_timeout")
-        case aiohttp.InvalidURL():
-            return ProviderStop("llm.base_url is not a usable address", code="invalid_url")
-        case aiohttp.ClientResponseError():
-            return Ambiguous("the answer is not HTTP: a bad status line, or headers beyond every measure", status=200)
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if stale:
-            return Ambiguous("a connection that was used before was closed before an answer came", code=STALE)
-        case aiohttp.ServerDisconnectedError():
-            return Ambiguous("the connection was closed before an answer came", code="disconnected")
-        case _:
-            return Ambiguous(f"the connection broke while the answer was on its way ({type(error).__name__})")
-
-
-def _map_os(error: OSError, where: str = "") -> ProviderError:
-    code = errno.errorcode.get(error.errno or 0, "os_error").lower()
-    if where or error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS}:
-        return NotSent(f"no connection{where}: {error.strerror or error}", code=code)
-    return Ambiguous(f"the connection broke: {error.strerror or type(error).__name__}", code=code)
 
 
 def body_of(request: Request) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from streamproc.errors import ConfigError
 from streamproc.monitoring.addresses import kind_of
 from streamproc.monitoring.alerting import ResourceAlert
 from streamproc.monitoring.config import AlertsConfig
+from streamproc.secret import SecretStr
 
 TIMEOUT_SECONDS = 5.0
 MOST_WAITING = 64
@@ -42,7 +43,7 @@ class Webhook(Closing):
     counted, and nothing of it is raised. Leaving the block sends what waits, for at most `timeout_seconds`.
 
     Args:
-        url: where to; a secret. It is never logged but for its host.
+        url: where to; a secret, of which nothing but the host is logged.
         allow_private: whether this may be this machine or a private network, there also over plain HTTP.
         name: what to call the address in messages, such as the variable that held it.
         timeout_seconds: how long one alert may take in all.
@@ -61,7 +62,7 @@ class Webhook(Closing):
 
     def __init__(
         self,
-        url: str,
+        url: str | SecretStr,
         *,
         allow_private: bool = False,
         name: str = "the webhook's address",
@@ -70,10 +71,12 @@ class Webhook(Closing):
         lookup: Lookup | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._url, self._host, self._port = _checked(url, name, allow_private=allow_private)
-        self._allowed = (
-            {"private"} if self._url.scheme == "http" else {"public", *(["private"] if allow_private else [])}
-        )
+        self._secret = url if isinstance(url, SecretStr) else SecretStr(url)
+        found = _checked(self._secret.reveal(), allow_private=allow_private)
+        if isinstance(found, str):  # raised out here, where no variable but the caller's own holds the address
+            raise ConfigError(f"{name} {found}")
+        self._host, self._port = found.raw_host or "", found.port or 0
+        self._allowed = {"private"} if found.scheme == "http" else {"public", *(["private"] if allow_private else [])}
         self._timeout = timeout_seconds
         self._most_waiting = most_waiting
         self._lookup = lookup or _look_up
@@ -168,7 +171,7 @@ class Webhook(Closing):
                 read_bufsize=READ_BUFFER_BYTES,
                 trust_env=False,
             ) as session,
-            session.post(self._url, data=body, allow_redirects=False) as response,
+            session.post(URL(self._secret.reveal()), data=body, allow_redirects=False) as response,
         ):
             if 200 <= response.status < 300:
                 return None
@@ -179,8 +182,12 @@ class Webhook(Closing):
         return [self._host] if _is_address(self._host) else await self._lookup(self._host, self._port)
 
 
-def webhook_from(config: AlertsConfig, environ: Mapping[str, str]) -> Webhook | None:
+def webhook_from(config: AlertsConfig, getenv: Callable[[str], str | None]) -> Webhook | None:
     """Make the webhook that a configuration asks for, or give `None` if it asks for none.
+
+    Args:
+        config: names the variable that holds the address.
+        getenv: looks a variable up. Not the environment itself, which a traceback with variables would show whole.
 
     Raises:
         ConfigError: the variable is not set, or holds no address that is allowed.
@@ -188,30 +195,30 @@ def webhook_from(config: AlertsConfig, environ: Mapping[str, str]) -> Webhook | 
     name = config.webhook_url_env
     if name is None:
         return None
-    url = environ.get(name, "").strip()
+    url = SecretStr((getenv(name) or "").strip())
     if not url:
         raise ConfigError(f"alerts.webhook_url_env: the environment variable {name} is not set")
     return Webhook(url, allow_private=config.allow_private, name=f"alerts.webhook_url_env: the address in {name}")
 
 
-def _checked(url: str, name: str, *, allow_private: bool) -> tuple[URL, str, int]:
-    """Give the address in parts: one parser reads it for the check and for the connection."""
+def _checked(url: str, *, allow_private: bool) -> URL | str:
+    """Give the address in parts, or what is wrong with it: one parser reads it for the check and the connection."""
     try:
         parsed = URL(url)
         host, port = parsed.raw_host or "", parsed.port or 0
     except ValueError:
-        raise ConfigError(f"{name} is no address") from None
+        return "is no address"
     if not host or not port or any(character.isspace() for character in url):
-        raise ConfigError(f"{name} is no address")
+        return "is no address"
     if parsed.scheme != "https" and not (parsed.scheme == "http" and allow_private):
-        raise ConfigError(f"{name} must begin with https://; http:// is for private addresses, with allow_private")
+        return "must begin with https://; http:// is for private addresses, with allow_private"
     if _is_address(host):
         kind = kind_of(host)
         if kind == "never" or (kind == "private" and not allow_private):
-            raise ConfigError(f"{name} leads to {host}, which is not allowed")
+            return f"leads to {host}, which is not allowed"
     elif _ENDS_IN_A_NUMBER.search(host):
-        raise ConfigError(f"{name} has a number for a host that is no address in its usual form")
-    return parsed, host, port
+        return "has a number for a host that is no address in its usual form"
+    return parsed
 
 
 def _is_address(host: str) -> bool:

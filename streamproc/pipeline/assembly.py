@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from streamproc._log import debugging
 from streamproc._sqlite import refuse_foreign
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.backends import build_backend, build_journal
@@ -22,11 +23,12 @@ from streamproc.llm.batches import Batches
 from streamproc.llm.completer import BatchCompleter, Completer
 from streamproc.llm.config import LlmConfig
 from streamproc.llm.openai import OpenAICompleter
-from streamproc.llm.secret import SecretStr
 from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.debug_log import ToldCache
 from streamproc.pipeline.landing import Answer, cost_of
 from streamproc.pipeline.task import Task
 from streamproc.records import RunIdentity
+from streamproc.secret import SecretStr
 from streamproc.sinks.run_folder import RunFolder
 from streamproc.sources.source import Source
 
@@ -89,7 +91,10 @@ def check_cache(config: PipelineConfig) -> None:
 
 def answers_cache(config: CacheConfig, backend: CacheBackend | None) -> CacheManager[Answer] | None:
     """Make the cache of paid answers over a back end."""
-    return None if backend is None else CacheManager(config, backend, Answer, cost_of=cost_of)
+    if backend is None:
+        return None
+    kind = ToldCache if debugging() else CacheManager
+    return kind(config, backend, Answer, cost_of=cost_of)
 
 
 def completer(llm: LlmConfig, max_connections: int) -> OpenAICompleter:

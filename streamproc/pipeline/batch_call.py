@@ -19,6 +19,7 @@ from streamproc.flow.tokens import Permit
 from streamproc.llm.batches import Answers, Batch
 from streamproc.llm.endpoint import Endpoint
 from streamproc.pipeline.batch_sizing import Observe
+from streamproc.pipeline.debug_log import tell_retry
 from streamproc.pipeline.landing import Answer, Landing, key_of
 from streamproc.pipeline.splitting import Part, parts_of
 from streamproc.pipeline.task import Call
@@ -101,6 +102,7 @@ class BatchCallHandler:
                 permit.release()
                 delay = retries.after(error, self._random.random(), self._endpoint.silence)
                 if delay is not None:
+                    tell_retry(part.batch.requests[0], error, delay, retries.sent)
                     await self._endpoint.rest(delay, retries)
                 if self._halt.requested:
                     return []

@@ -184,7 +184,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
         Raises:
             ConfigError: with the path of the setting, its value and the rule.
         """
-        tree = read_job(Path(path), environ)
+        tree = read_job(Path(path), environ, kept=("llm",))
         origins: dict[str, str] = {}
         for name, place in SETTINGS.items():
             if (value := environ.get(f"STREAMPROC_{name}")) is not None:

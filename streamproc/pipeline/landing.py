@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from streamproc._log import log
+from streamproc._log import debugging, log
 from streamproc.completions import Completion
 from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
@@ -96,8 +97,13 @@ class Landing:
 
 
 def contained(kind: str, raised: BaseException) -> RecordError:
-    """Turn an exception of user code into a record's error, and log its trace at debug level."""
-    log.debug("user_code.raised", error_type=kind, exc_info=raised)
+    """Turn an exception of user code into a record's error, and log at debug level where it was raised.
+
+    What it says is not logged: it may quote a record or an answer.
+    """
+    if debugging():
+        trace = "".join(traceback.format_tb(raised.__traceback__)).rstrip()
+        log.debug("user_code.raised", error_type=kind, raised=type(raised).__name__, trace=trace)
     try:
         text = str(raised)
     except Exception:  # noqa: BLE001 - user code, too

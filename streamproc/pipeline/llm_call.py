@@ -16,6 +16,7 @@ from streamproc.flow.meter import Meter
 from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import Permit
 from streamproc.llm.endpoint import Endpoint
+from streamproc.pipeline.debug_log import tell_retry
 from streamproc.pipeline.landing import Answer, Landing, key_of
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome, RecordError
@@ -88,6 +89,7 @@ class LlmCallHandler:
                 permit.release()
                 delay = retries.after(error, self._random.random(), self._endpoint.silence)
                 if delay is not None:
+                    tell_retry(call.request, error, delay, retries.sent)
                     await self._endpoint.rest(delay, retries)
                 if self._halt.requested:
                     return

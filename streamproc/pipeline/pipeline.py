@@ -22,6 +22,7 @@ from streamproc.monitoring.listeners import AlertListener
 from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline import assembly
 from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.debug_log import told
 from streamproc.pipeline.open_files import within_open_files
 from streamproc.pipeline.parts import Parts
 from streamproc.pipeline.report import Ending, RunReport, log_end, report_of
@@ -108,7 +109,7 @@ class DataProcessingPipeline:
             assembly.completer(self.config.llm, self.config.resources.max_concurrent)
         if self._cache is None:
             assembly.check_cache(self.config)
-        webhook_from(self.config.alerts, os.environ)
+        webhook_from(self.config.alerts, os.getenv)
         async with source:
             await source.open(None, never_delivered)
 
@@ -198,7 +199,7 @@ class DataProcessingPipeline:
         self, stack: AsyncExitStack, source: Source, sink: Sink, task: Task[Any], limit: int | None
     ) -> Parts:
         config = self.config
-        vigil = await stack.enter_async_context(keeping_watch(config, self._listeners, os.environ))
+        vigil = await stack.enter_async_context(keeping_watch(config, self._listeners, os.getenv))
         await stack.enter_async_context(sink)
         checkpoint = await sink.open(assembly.identity(config, task, source, config.sink))
         await stack.enter_async_context(source)
@@ -216,7 +217,7 @@ class DataProcessingPipeline:
         if isinstance(completer, AbstractAsyncContextManager):
             await stack.enter_async_context(completer)
         ordered = config.sink.ordered if config.sink is not None else False
-        return Parts(config, task, source, sink, ordered, cache, completer, checkpoint, limit, vigil)
+        return told(Parts(config, task, source, sink, ordered, cache, completer, checkpoint, limit, vigil))
 
     @property
     def report(self) -> RunReport | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from streamproc.flow.meter import Snapshot
@@ -83,14 +83,14 @@ class Vigil:
 
 @asynccontextmanager
 async def keeping_watch(
-    config: PipelineConfig, listeners: Sequence[AlertListener], environ: Mapping[str, str]
+    config: PipelineConfig, listeners: Sequence[AlertListener], getenv: Callable[[str], str | None]
 ) -> AsyncIterator[Vigil | None]:
     """Watch over a run while the block runs; gives `None` where the configuration wants nothing monitored.
 
     Args:
         config: says what is watched, and whom to tell.
         listeners: told of alerts, beside the log and the webhook.
-        environ: holds the webhook's address.
+        getenv: looks the webhook's address up.
 
     Raises:
         ConfigError: the webhook's variable is not set, or holds no address that is allowed.
@@ -101,7 +101,7 @@ async def keeping_watch(
         return
     async with AsyncExitStack() as stack:
         told: list[AlertListener] = [log_alert, *listeners]
-        webhook = webhook_from(config.alerts, environ)
+        webhook = webhook_from(config.alerts, getenv)
         if webhook is not None:
             told.append(await stack.enter_async_context(webhook))
         lag = LoopLag()

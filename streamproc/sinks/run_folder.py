@@ -28,11 +28,13 @@ class RunFolder:
         """Make the folder where it is missing, and lock it.
 
         Raises:
-            Refused: another process holds it.
+            Refused: another process holds it, or it is a link.
             StorageFailed: it cannot be made.
         """
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
+            if self.path.is_symlink() or (self.path / "lock").is_symlink():
+                raise Refused(f"{self.path}, or the lock in it, is a link; a run's own folder is none. Remove the link")
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise StorageFailed(f"cannot use {self.path}: {error.strerror}") from error

@@ -179,9 +179,9 @@ def test_a_wrong_key_stops_the_run_and_is_never_shown(tmp_path, command, guarded
 def test_a_key_in_an_error_is_struck_out(job, form):
     """Where an error repeats the key, the log strikes it out."""
     (job.folder / "in.jsonl").write_text(json.dumps({"id": "r0", "text": CANARY}) + "\n")
-    options = ("--log-level", "debug", "--log-format", form, "--set", "llm.prompt='{{ {}[text] }}'")
+    options = ("--log-level", "debug", "--log-bodies", "--log-format", form, "--set", "llm.prompt='{{ {}[text] }}'")
     ended = job("run", *options, OPENAI_API_KEY=CANARY)
-    assert (ended.code, "has no attribute" in ended.err, "***" in ended.err, CANARY in ended.err) == (
+    assert (ended.code, "has no attribute" in ended.err, "[redacted]" in ended.err, CANARY in ended.err) == (
         1,
         True,
         True,

@@ -15,7 +15,7 @@ import trustme
 from streamproc.completions import Completion, Message, Request
 from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, ProviderError, ProviderStop, Unavailable
 from streamproc.llm.openai import MAX_ANSWER_BYTES, OpenAICompleter
-from streamproc.llm.secret import SecretStr
+from streamproc.secret import SecretStr
 
 KEY = "CANARY hunter2 5d1f9c".replace(" ", "-")
 REQUEST = Request(deployment="d", model="m", messages=(Message("user", "hello"),), parameters={"temperature": 0})
@@ -183,6 +183,7 @@ def test_a_request_carries_the_body_and_the_key_and_nothing_else() -> None:
     assert b"Cookie" not in head
 
 
+@pytest.mark.promise("P17")
 def test_nothing_is_logged_about_a_request(caplog: pytest.LogCaptureFixture) -> None:
     """At debug level neither the key nor the body reach the log."""
     with caplog.at_level(logging.DEBUG):
@@ -191,6 +192,7 @@ def test_nothing_is_logged_about_a_request(caplog: pytest.LogCaptureFixture) -> 
     assert "hello" not in caplog.text
 
 
+@pytest.mark.promise("P17")
 def test_a_secret_shows_itself_to_nobody() -> None:
     """Printing, formatting and pickling a secret give nothing away."""
     import pickle
@@ -203,6 +205,7 @@ def test_a_secret_shows_itself_to_nobody() -> None:
         OpenAICompleter("https://h/v1", secret, max_connections=1, ca_file="/no/such.pem")
 
 
+@pytest.mark.promise("P17")
 def test_an_echoed_key_of_any_shape_is_struck_out() -> None:
     """A provider that repeats the key, in an error or inside a 200, does not get it into a message."""
     for serve in (

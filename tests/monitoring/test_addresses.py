@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from streamproc.monitoring.addresses import kind_of
 
+pytestmark = pytest.mark.fault(58)
+
 
 @given(st.integers(0, 2**32 - 1))
 def test_an_address_is_the_same_in_every_dress(number: int) -> None:

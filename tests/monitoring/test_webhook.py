@@ -152,6 +152,7 @@ def test_over_tls_to_the_address_that_was_checked() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.fault(58)
 def test_a_name_that_leads_elsewhere_at_the_second_lookup(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_name_that_leads_elsewhere_at_the_second_lookup(
     ]
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("addresses", ["169.254.169.254", "::ffff:169.254.169.254", "127.0.0.1 fe80::1", "0.0.0.0", ""])
 def test_metadata_is_refused_even_where_private_is_allowed(addresses: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the name leads to, nothing is sent to addresses of the cloud's own, and nothing where one of several is
@@ -192,6 +194,7 @@ def test_metadata_is_refused_even_where_private_is_allowed(addresses: str, caplo
     assert "not allowed" in reasons(caplog)[0] or "no address" in reasons(caplog)[0]
 
 
+@pytest.mark.fault(58)
 def test_plain_http_never_leaves_the_private_network(caplog: pytest.LogCaptureFixture) -> None:
     """An http:// name that leads to a public address is refused: the alert would be readable on the way."""
 
@@ -202,6 +205,7 @@ def test_plain_http_never_leaves_the_private_network(caplog: pytest.LogCaptureFi
     assert reasons(caplog) == ["the host leads to 8.8.8.8, which is not allowed"]
 
 
+@pytest.mark.fault(58)
 def test_redirects_are_not_followed(caplog: pytest.LogCaptureFixture) -> None:
     """A redirect to the cloud's metadata, or anywhere, is a failure, and one request is all there is."""
 
@@ -231,6 +235,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("serve", [hang, drip])
 def test_a_slow_server_holds_nobody_up(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """Telling never waits; what has no answer in time is given up, and what waits at the end is dropped in time. On
@@ -256,6 +261,7 @@ def test_a_slow_server_holds_nobody_up(serve: Serve, caplog: pytest.LogCaptureFi
     assert reasons(caplog) == ["no answer within 5 s", "no answer within 5 s", "the run ended first"]
 
 
+@pytest.mark.fault(58)
 def test_a_server_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody listens, a reset, an error and garbage are failures with a reason; the next alert is sent all the same."""
 
@@ -274,6 +280,7 @@ def test_a_server_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
     assert reasons(caplog)[-1] == "it answered 500"
 
 
+@pytest.mark.fault(58)
 def test_an_endless_answer_is_not_read() -> None:
     """An answer without end counts by its status; the connection is closed, and next to nothing of it was taken in."""
     sent = 0
@@ -294,6 +301,7 @@ def test_an_endless_answer_is_not_read() -> None:
     assert sent < 32 << 20  # what the system's buffers took in
 
 
+@pytest.mark.fault(58)
 @given(st.integers(1, 6), st.integers(0, 20))
 def test_the_newest_wait_and_the_others_are_counted(most: int, told: int) -> None:
     """However many alerts come, no more than the bound wait, and each one that does not is counted."""
@@ -304,6 +312,7 @@ def test_the_newest_wait_and_the_others_are_counted(most: int, told: int) -> Non
     assert webhook.dropped == max(0, told - most)
 
 
+@pytest.mark.promise("P17")
 def test_nothing_of_the_address_but_its_host_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """User, password, path and query are secrets, whatever goes wrong and however much is logged."""
     caplog.set_level(logging.DEBUG)
@@ -321,6 +330,7 @@ def test_nothing_of_the_address_but_its_host_is_logged(caplog: pytest.LogCapture
     assert CANARY not in shown
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize(
     ("url", "rule"),
     [
@@ -343,7 +353,7 @@ def test_nothing_of_the_address_but_its_host_is_logged(caplog: pytest.LogCapture
 def test_addresses_that_are_never_allowed(url: str, rule: str) -> None:
     """What is no address, or can only be a mistake or a trick, is refused at the start, without showing it."""
     with pytest.raises(ConfigError) as refused:
-        webhook_from(AlertsConfig(webhook_url_env="ALERTS_URL"), {"ALERTS_URL": url})
+        webhook_from(AlertsConfig(webhook_url_env="ALERTS_URL"), {"ALERTS_URL": url}.get)
     assert rule in str(refused.value)
     assert "ALERTS_URL" in str(refused.value)
     assert CANARY not in str(refused.value)
@@ -351,9 +361,11 @@ def test_addresses_that_are_never_allowed(url: str, rule: str) -> None:
 
 def test_the_configuration() -> None:
     """No variable, no webhook; a variable's name, its address; and an address in the name's place is not shown."""
-    assert webhook_from(AlertsConfig(), {}) is None
-    assert webhook_from(AlertsConfig(webhook_url_env="U"), {"U": " https://hook.example/x\n"}) is not None
-    assert webhook_from(AlertsConfig(webhook_url_env="U", allow_private=True), {"U": "http://127.0.0.1/"}) is not None
+    assert webhook_from(AlertsConfig(), {}.get) is None
+    assert webhook_from(AlertsConfig(webhook_url_env="U"), {"U": " https://hook.example/x\n"}.get) is not None
+    assert (
+        webhook_from(AlertsConfig(webhook_url_env="U", allow_private=True), {"U": "http://127.0.0.1/"}.get) is not None
+    )
     with pytest.raises(ConfigError) as refused:
         AlertsConfig(webhook_url_env=f"https://hook.example/{CANARY}")
     assert "must be the NAME" in str(refused.value)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamproc.completions import Request, Usage
 from streamproc.errors import Ambiguous, BadAnswer, RejectedRequest, Unavailable
 from streamproc.llm.openai import OpenAICompleter
-from streamproc.llm.secret import SecretStr
+from streamproc.secret import SecretStr
 from streamproc.simulation import Profile, SimulatedCompleter, SimulatedServer, profile_named
 from streamproc.simulation.virtual_time import run_virtual
 

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from redis.asyncio import Redis
 
+from streamproc._log import log
 from streamproc.cache.aiocache.backend import AiocacheBackend
 from streamproc.cache.backend import LastingBackend
 from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.cache.redis.cache import KEYS_A_COMMAND, NamespacedRedisCache, keys_with, unlink_prefix
-from streamproc.cache.redis.client import FAILURES, connect
+from streamproc.cache.redis.client import FAILURES, connect, unprotected_host
 from streamproc.cache.redis.lease import RedisLeases
 from streamproc.errors import CacheUnavailable
+from streamproc.secret import SecretStr
 
 PREFIX = "streamproc"
 NOT_OPEN = "redis: this cache is not open"
@@ -39,7 +41,7 @@ class RedisBackend(LastingBackend):
     def __init__(
         self, url: str, namespace: str = "default", timeout_seconds: float = 0.25, lease_seconds: float = 10.0
     ) -> None:
-        self._url = url
+        self._url = SecretStr(url)
         self._namespace = f"{PREFIX}:{namespace}"
         self._prefix = f"{self._namespace}:"
         self._lease_prefix = f"{PREFIX}-lease:{namespace}:"
@@ -63,6 +65,8 @@ class RedisBackend(LastingBackend):
 
     async def open(self) -> None:
         """Get ready; nothing is sent yet."""
+        if (host := unprotected_host(self._url)) is not None:
+            log.warning("cache.unprotected", host=host, reason="the password travels unencrypted; rediss:// would not")
         self._client = connect(self._url, self._timeout)
         cache = NamespacedRedisCache(self._client, self._namespace)
         self._cache = AiocacheBackend(cache, "redis", FAILURES, ttl_of=float)
