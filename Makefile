@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-faults test-peers check format bench docs lock clean
+.PHONY: help run test test-slow test-faults test-peers audit check format bench docs lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,11 +49,15 @@ $(PEERS_READY): requirements/peers.txt requirements/peers-sources.txt
 test-peers: $(PEERS_READY) ## the suites of aiocache, cachetools and LangChain on our caches
 	@PYTHONPATH=.:tests $(PEERS)/bin/python tests/peers/run.py $(PEERS)/sources
 
-check: $(READY) ## format, lint, types, import contracts, fast tests
+audit: $(READY) ## whether a version that we ship with is known to be vulnerable, where PyPI tells
+	@sh .ci/audit $(BIN)/python .venv-audit
+
+check: $(READY) ## format, lint, types, import contracts, known vulnerabilities, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory audit
 	@$(MAKE) --no-print-directory test
 
 format: $(READY) ## rewrite the code in the house format
@@ -69,9 +73,10 @@ docs: $(READY) ## run every example in docs/ and check that what it names exists
 lock: ## renew the hashed locks (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --group dev -o requirements/dev.txt pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-header -o requirements/run.txt pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:audit -o requirements/audit.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --group peers -o requirements/peers.txt pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-deps \
 	  -o requirements/peers-sources.txt requirements/peers-sources.in
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo
+	rm -rf $(VENV) $(PEERS) .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo
