@@ -23,6 +23,7 @@ async def _filled(path: Path) -> None:
         await backend.put_many(ENTRIES, ttl=None)
 
 
+@pytest.mark.fault(26)
 @settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 40))
 def test_a_damaged_cache_forgets_is_kept_aside_and_goes_on(

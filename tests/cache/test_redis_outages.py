@@ -38,6 +38,7 @@ async def answer(number: int) -> str:
     return f"answer {number}"
 
 
+@pytest.mark.fault(26)
 def test_a_server_that_is_not_there_costs_nothing() -> None:
     """Refused connections: every lookup is a miss, every write is passed over, and after three failures nobody asks."""
 
@@ -55,6 +56,7 @@ def test_a_server_that_is_not_there_costs_nothing() -> None:
     with_cache(f"redis://127.0.0.1:{free_port()}/0", work)
 
 
+@pytest.mark.fault(25)
 def test_a_full_server_takes_nothing_and_answers_still(own_redis: RedisServer) -> None:
     """Out of memory without eviction: writes are passed over and counted, what is there is still found."""
 
@@ -69,6 +71,7 @@ def test_a_full_server_takes_nothing_and_answers_still(own_redis: RedisServer) -
     with_cache(own_redis.url, work)
 
 
+@pytest.mark.fault(25)
 def test_a_replica_after_a_failover_answers_and_takes_nothing(own_redis: RedisServer) -> None:
     """READONLY is a failed write, not an error of the caller."""
 
@@ -81,6 +84,7 @@ def test_a_replica_after_a_failover_answers_and_takes_nothing(own_redis: RedisSe
     with_cache(own_redis.url, work)
 
 
+@pytest.mark.fault(26)
 def test_a_server_that_is_emptied_or_restarted_forgets_and_goes_on(own_redis: RedisServer) -> None:
     """FLUSHALL and a restart in the middle of lookups and writes: what is found is right, and all is well after."""
 
@@ -149,6 +153,7 @@ def test_more_callers_than_connections_wait_their_turn(redis_server: RedisServer
     asyncio.run(main())
 
 
+@pytest.mark.fault(26)
 @pytest.mark.slow
 def test_a_frozen_server_is_waited_for_no_longer_than_the_deadline(own_redis: RedisServer) -> None:
     """SIGSTOP: each of the first three lookups takes the deadline, later ones nothing; thawed, it is used again."""

@@ -23,7 +23,7 @@ from tests.faults.commands import Job
 from tests.faults.oracle_server import OracleEndpoint
 
 TIMEOUT = 5.0
-runs = settings(max_examples=25, derandomize=True, phases=[Phase.explicit, Phase.generate])
+runs = settings(max_examples=15, derandomize=True, phases=[Phase.explicit, Phase.generate])
 """Whole runs: always the same ones, and a shorter outage is no simpler one."""
 Down = Literal["hangs", "500", "502", "503", "429", "refuses", "breaks"]
 DOWN: tuple[Down, ...] = ("hangs", "500", "502", "503", "429", "refuses", "breaks")

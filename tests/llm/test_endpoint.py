@@ -77,6 +77,8 @@ def test_an_attempt_ends_at_its_deadline(seconds: float) -> None:
     assert seconds <= run_virtual(main()) <= seconds + 0.5
 
 
+@pytest.mark.fault(50)
+@pytest.mark.promise("P21")
 def test_a_stall_of_this_process_discards_no_answer() -> None:
     """Answers that wait while the event loop is blocked longer than the timeout are read, not timed out."""
 
@@ -257,6 +259,7 @@ def test_mostly_bad_answers_stop_the_run() -> None:
 STOPPING = [NotSent("refused"), Unavailable("503", status=503), Ambiguous("late", code="deadline"), RateLimited("slow")]
 
 
+@pytest.mark.fault(27, 33, 34)
 @pytest.mark.parametrize("error", STOPPING)
 def test_an_endpoint_that_answers_nobody_stops_the_run_after_a_while(error: ProviderError) -> None:
     """Attempts that fail for `unreachable_seconds` without a sign of life stop the run, where it is the endpoint's
@@ -278,6 +281,7 @@ def test_an_endpoint_that_answers_nobody_stops_the_run_after_a_while(error: Prov
     assert ("timeout_seconds" in stop.message) == (error.code == "deadline")
 
 
+@pytest.mark.fault(37)
 def test_a_key_that_worked_is_probed_once() -> None:
     """A first 401 stops at once; after a success it is tried once more a second later, then stops. What was sent before
     the refusal and is answered after it says nothing; an answer to what was sent after it does."""

@@ -127,6 +127,7 @@ def test_each_fault_is_taken_for_what_it_is(serve: Serve, kind: type[ProviderErr
     assert type(failure(serve)) is kind
 
 
+@pytest.mark.fault(27)
 def test_what_never_left_is_known_as_such(unused_tcp_port: int) -> None:
     """A refused connection and an unknown host are not sent: retried for free."""
 
@@ -149,6 +150,7 @@ def unused_tcp_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.fault(28)
 def test_a_certificate_that_nobody_vouches_for_stops_the_run() -> None:
     """TLS is checked; a server that cannot prove itself gets no request, and the run stops."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -71,6 +71,7 @@ def seconds_of_a_run(cache: CacheBackend | None) -> float:
     return run_virtual(main())
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_dead_cache_server_costs_a_run_less_than_a_twentieth(hangs: bool) -> None:
     """Refused or frozen from the first record on, over a minute of work: at least 95 % of the speed without a cache."""
