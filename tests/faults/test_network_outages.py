@@ -162,7 +162,7 @@ def test_an_outage_without_end_stops_the_run(down: Down, begins: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.fault(33, 50)
-@pytest.mark.promise("P1", "P4")
+@pytest.mark.promise("P1")
 def test_an_endpoint_that_freezes_costs_no_record(tmp_path: Path, figure: Any) -> None:
     """An endpoint stopped for 10 s in the middle of 2,000 records, 32 at once and each with 3 s: none fails for it, and
     what is paid again is at most what was in the air and the probes."""
