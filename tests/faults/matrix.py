@@ -57,7 +57,12 @@ FAULTS = (
     Fault(18, "a frozen process wakes after another took over", "SIGSTOP, lock removed", "its commits are refused"),
     Fault(19, "the database dies within a commit", "SIGKILL", "the checkpoint row decides", POSTGRES),
     Fault(20, "the database restarts or turns read-only", "restart", "intake paused until it is back", POSTGRES),
-    Fault(21, "the SQLite output is locked by another", "BEGIN EXCLUSIVE", "waited for, up to 30 s; no record fails"),
+    Fault(
+        21,
+        "the SQLite output is locked by another",
+        "BEGIN EXCLUSIVE",
+        "waited for, alerted after 30 s; no record fails",
+    ),
     Fault(22, "the stream's server is killed", "SIGKILL", "own pending entries first", STREAMS),
     Fault(23, "a stream that is not persistent", "no append-only file", "refused at the start", STREAMS),
     Fault(24, "the stream's server is frozen", "SIGSTOP", "one entry a record", STREAMS),

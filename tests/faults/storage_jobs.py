@@ -1,10 +1,8 @@
 """A job of the real command on a disk that is made to fail, and small disks to make full."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +10,9 @@ from typing import Any
 
 from tests.system import oracle
 from tests.system.endpoint import Endpoint
-from tests.system.nursery import ROOT
+from tests.system.job import CONCURRENCY, Job
 
-CONCURRENCY = 4
-DEAD_LETTERS, REFUSED, STORAGE = 1, 3, 74
-QUICK = {"ttft_seconds": 0.05}
+STORAGE = 74
 
 
 class Running:
@@ -43,16 +39,15 @@ class Running:
         return self.process.returncode
 
 
-class StorageJob:
-    """A job file with its input and output in one folder.
+class StorageJob(Job):
+    """A job of which the input and the output lie on a disk that is made to fail.
 
     Attributes:
-        folder: what the oracle judges.
         output: the output.
-        ledger: the endpoint's bill.
+        home: the run's folder.
 
     Args:
-        folder: made for it, wherever its disk is.
+        place: where its folder is made, on whatever disk.
         ledger: the endpoint's bill, on another disk.
         sink: `jsonl` or `sqlite`.
         records: of the input.
@@ -60,59 +55,42 @@ class StorageJob:
     """
 
     def __init__(
-        self, folder: Path, ledger: Path, *, sink: str = "jsonl", records: int = 60, **sections: dict[str, Any]
+        self, place: Path, ledger: Path, *, sink: str = "jsonl", records: int = 60, **sections: dict[str, Any]
     ) -> None:
-        self.folder, self.ledger = folder, ledger
-        oracle.write_input(folder, records, "job")
-        self.output = folder / oracle.OUTPUTS[sink == "sqlite"]
-        self.home = folder / f"{self.output.name}.streamproc"
-        self._file = ledger.with_name(f"{folder.name}.yaml")
-        job = {
-            "source": {"type": "jsonl", "path": str(folder / oracle.INPUT), "id_field": "id"},
-            "llm": {"deployment": "simulated", "model": "simulated", "prompt": "{{ text }}"},
+        self.output = place / "job" / oracle.OUTPUTS[sink == "sqlite"]
+        self.home = self.output.with_name(f"{self.output.name}.streamproc")
+        self._wrapper: Sequence[str] = ()
+        fixed = {
             "concurrency": {"initial": CONCURRENCY, "adaptive": False},
             "sink": {"type": sink, "path": str(self.output)},
-            **sections,
         }
-        self._file.write_text(json.dumps(job))
+        super().__init__(place, records, ledger=ledger, **fixed, **sections)
 
-    def command(self, endpoint: Endpoint, *options: str) -> list[str]:
+    def command(self, endpoint: Endpoint, *arguments: str) -> list[str]:
         """Give the command line."""
-        return [
-            *(sys.executable, "-B", "-m", "streamproc", "run", str(self._file), "--progress", "none"),
-            *("--set", f"llm.base_url={endpoint.url}", *options),
-        ]
+        return [*self._wrapper, *super().command(endpoint, "--progress", "none", *arguments)]
 
     @contextmanager
-    def running(self, endpoint: Endpoint, wrapper: Sequence[str] = ()) -> Iterator[Running]:
+    def running(self, endpoint: Endpoint) -> Iterator[Running]:
         """Start it; it is killed at the end of the block if it is still there."""
-        command = [*wrapper, *self.command(endpoint)]
-        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-            try:
-                yield Running(process)
-            finally:
-                process.kill()
+        with super().running(endpoint) as process:
+            yield Running(process)
 
-    def run(
-        self, endpoint: Endpoint, *options: str, wrapper: Sequence[str] = (), **process: Any
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, endpoint: Endpoint, *arguments: str, wrapper: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run it from start to end, perhaps under another command."""
-        command = [*wrapper, *self.command(endpoint, *options)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, **process)
-
-    def finish(self) -> None:
-        """Continue it to the end, with nothing in its way."""
-        with Endpoint(self.ledger, **QUICK) as endpoint:
-            done = self.run(endpoint)
-        assert done.returncode == DEAD_LETTERS, done.stderr
+        self._wrapper = wrapper
+        try:
+            return super().run(endpoint, *arguments)
+        finally:
+            self._wrapper = ()
 
     def billed(self) -> int:
         """Count the answers that were billed."""
-        return oracle.billed(self.ledger, 0, "job")
+        return oracle.billed(self.ledger, 0, self.mark)
 
     def check(self, repayable: int = 0) -> oracle.Verdict:
         """Hold what is there against the promises."""
-        verdict = oracle.judge(self.folder, self.ledger, 0, "job", repayable)
+        verdict = self.verdict(repayable)
         assert not verdict.violations
         return verdict
 

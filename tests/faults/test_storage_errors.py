@@ -9,15 +9,16 @@ from contextlib import closing
 
 import pytest
 
-from tests.faults.storage_jobs import CONCURRENCY, DEAD_LETTERS, QUICK, STORAGE, SmallDisk, StorageJob
+from tests.faults.storage_jobs import STORAGE, SmallDisk, StorageJob
 from tests.system.endpoint import Endpoint
+from tests.system.job import CONCURRENCY, DEAD_LETTERS, QUICK
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="strace")]
 
 
 @pytest.fixture
 def job(tmp_path):
-    return StorageJob(tmp_path / "run", tmp_path / "ledger")
+    return StorageJob(tmp_path, tmp_path / "ledger")
 
 
 class Strace:
@@ -108,7 +109,7 @@ def test_interrupted_writes_are_made_again(file, job, tmp_path, figure):
 def test_a_limit_on_the_size_of_files_ends_the_run(tmp_path, figure):
     """Where no file may grow beyond a limit the write that meets it, half done, ends the run with 74; without the limit
     the same command continues."""
-    job = StorageJob(tmp_path / "run", tmp_path / "ledger", records=600)
+    job = StorageJob(tmp_path, tmp_path / "ledger", records=600)
     with Endpoint(job.ledger, ttft_seconds=0.005) as endpoint:
         done = job.run(endpoint, wrapper=["prlimit", "--fsize=150000"])
     assert done.returncode == STORAGE, done.stderr
@@ -121,7 +122,7 @@ def test_a_limit_on_the_size_of_files_ends_the_run(tmp_path, figure):
 def test_a_slow_disk_costs_time_only(tmp_path, figure):
     """With each flush of answers and rows taking 2 s no answer runs into its deadline of 1 s, and nothing is asked
     twice: whoever waits for the disk holds back what comes after."""
-    job = StorageJob(tmp_path / "run", tmp_path / "ledger", records=20)
+    job = StorageJob(tmp_path, tmp_path / "ledger", records=20)
     seen, files = tmp_path / "seen", files_of(job)
     strace = Strace(seen, files["output"], "fdatasync:delay_exit=2000000")
     wrapper = [*strace.wrapper, "-P", str(files["answers"])]
@@ -140,7 +141,7 @@ def test_a_slow_disk_costs_time_only(tmp_path, figure):
 def test_a_disk_that_cannot_be_written_is_refused_before_the_first_request(tmp_path, figure):
     """A job whose output lies on a read-only disk ends with 74 and has sent nothing; made writable, it runs."""
     with SmallDisk(tmp_path / "disk", "size=4m") as disk:
-        job = StorageJob(disk.place / "run", tmp_path / "ledger")
+        job = StorageJob(disk.place, tmp_path / "ledger")
         disk.change("ro")
         with Endpoint(job.ledger, **QUICK) as endpoint:
             done = job.run(endpoint)
@@ -157,7 +158,7 @@ def test_a_disk_that_cannot_be_written_is_refused_before_the_first_request(tmp_p
 def test_a_locked_output_is_waited_for(tmp_path, figure):
     """Another program that keeps the output locked is waited for; after 30 s the run says that it waits, sends nothing
     more, and goes on when the lock is gone. No record fails."""
-    job = StorageJob(tmp_path / "run", tmp_path / "ledger", sink="sqlite", records=120)
+    job = StorageJob(tmp_path, tmp_path / "ledger", sink="sqlite", records=120)
     with Endpoint(job.ledger, **QUICK) as endpoint, job.running(endpoint) as running:
         endpoint.wait_until("billed", 12)
         with closing(sqlite3.connect(job.output, isolation_level=None)) as other:
@@ -174,7 +175,7 @@ def test_a_locked_output_is_waited_for(tmp_path, figure):
 def test_a_corrupt_state_costs_no_answer(sink, tmp_path, figure):
     """A state of which the pages are overwritten is refused with 3; with --overwrite the run begins anew, and pays for
     nothing again."""
-    job = StorageJob(tmp_path / "run", tmp_path / "ledger", sink=sink, records=60)
+    job = StorageJob(tmp_path, tmp_path / "ledger", sink=sink, records=60)
     with Endpoint(job.ledger, **QUICK) as endpoint:
         with job.running(endpoint) as running:
             endpoint.wait_until("billed", 20)

@@ -15,8 +15,9 @@ from streamproc.records import Checkpoint, Completed, Envelope, Failed, Outcome,
 from streamproc.sinks.durable import DurableSink
 from streamproc.sinks.jsonl import JsonlSink
 from streamproc.sinks.sqlite import SqliteSink
-from tests.faults.storage_jobs import CONCURRENCY, DEAD_LETTERS, QUICK, REFUSED, StorageJob
+from tests.faults.storage_jobs import StorageJob
 from tests.system.endpoint import Endpoint
+from tests.system.job import CONCURRENCY, DEAD_LETTERS, QUICK, REFUSED
 
 RUN = RunIdentity({"llm.model": "m"})
 RECORDS = 60
@@ -89,7 +90,7 @@ def test_being_taken_over_is_a_refusal(tmp_path: Path) -> None:
 def test_a_frozen_process_that_wakes_is_refused(sink, tmp_path, figure):
     """A process is frozen, its lock removed, and another runs to the end; awake again, the first ends with 3, and the
     output is what the second made of it."""
-    job = StorageJob(tmp_path / "run", tmp_path / "ledger", sink=sink, records=RECORDS)
+    job = StorageJob(tmp_path, tmp_path / "ledger", sink=sink, records=RECORDS)
     with Endpoint(job.ledger, ttft_seconds=6.0) as slow, job.running(slow) as frozen:
         slow.wait_until("running", CONCURRENCY)
         wait_for_dead_letters(job)  # then nothing is under way but the calls

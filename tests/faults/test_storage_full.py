@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from tests.faults.storage_jobs import CONCURRENCY, DEAD_LETTERS, QUICK, STORAGE, SmallDisk, StorageJob
+from tests.faults.storage_jobs import STORAGE, SmallDisk, StorageJob
 from tests.system.endpoint import Endpoint
+from tests.system.job import CONCURRENCY, DEAD_LETTERS, QUICK
 
 RECORDS = 120
 
@@ -22,10 +23,10 @@ def disk(tmp_path):
 def job_on(disk, tmp_path, full, sink):
     """A job of which all, the answers, or all but these lie on the small disk."""
     if full == "all":
-        return StorageJob(disk.place / "run", tmp_path / "ledger", sink=sink, records=RECORDS)
+        return StorageJob(disk.place, tmp_path / "ledger", sink=sink, records=RECORDS)
     elsewhere, here = (tmp_path, disk.place) if full == "journal" else (disk.place, tmp_path)
     cache = {"path": str((here if full == "output" else disk.place) / "answers.db")}
-    return StorageJob(elsewhere / "run", tmp_path / "ledger", sink=sink, records=RECORDS, cache=cache)
+    return StorageJob(elsewhere, tmp_path / "ledger", sink=sink, records=RECORDS, cache=cache)
 
 
 @pytest.mark.fault(9)
@@ -75,11 +76,11 @@ def test_an_interruption_while_paused_ends_with_74(full, disk, tmp_path, figure)
 
 
 @pytest.mark.fault(60)
-@pytest.mark.parametrize(("sink", "inodes"), [("jsonl", 12), ("sqlite", 11)])
+@pytest.mark.parametrize(("sink", "inodes"), [("jsonl", 13), ("sqlite", 12)])
 def test_no_room_for_one_more_file_is_waited_for(sink, inodes, tmp_path, figure):
     """Where the file of dead letters cannot be made for want of an inode, the run pauses as on a full disk."""
     with SmallDisk(tmp_path / "disk", f"nr_inodes={inodes}") as disk:
-        job = StorageJob(disk.place / "run", tmp_path / "ledger", sink=sink)
+        job = StorageJob(disk.place, tmp_path / "ledger", sink=sink)
         with Endpoint(job.ledger, **QUICK) as endpoint, job.running(endpoint) as running:
             running.hear("storage.blocked")
             assert "dead.jsonl: No space left on device" in running.heard
@@ -92,7 +93,7 @@ def test_no_room_for_one_more_file_is_waited_for(sink, inodes, tmp_path, figure)
 @pytest.mark.fault(9)
 def test_a_disk_that_is_full_from_the_start_ends_before_anything_is_sent(disk, tmp_path, figure):
     """A run that cannot begin for want of room ends with 74 and has sent nothing; with room it runs."""
-    job = StorageJob(disk.place / "run", tmp_path / "ledger")
+    job = StorageJob(disk.place, tmp_path / "ledger")
     disk.fill()
     with Endpoint(job.ledger, **QUICK) as endpoint:
         done = job.run(endpoint)

@@ -1,6 +1,7 @@
 """What a run does while nothing can be stored, on virtual time: it pauses, loses nothing, pays nothing twice."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from streamproc import Completion, DataProcessingPipeline, MemorySink, MemorySou
 from streamproc.cache.memory import MemoryBackend
 from streamproc.completions import Request, Usage
 from streamproc.errors import StorageBlocked, StorageFailed
+from streamproc.records import Row
 from streamproc.simulation.virtual_time import run_virtual
 from tests.pipeline.scenes import config, records
 
@@ -148,6 +150,25 @@ def test_who_asks_a_paused_run_to_end_gets_the_failure(seconds: float) -> None:
     again = run_virtual(DataProcessingPipeline(settings_, source=MemorySource(records(40)), **parts).run())
     assert again.delivered_before + again.completed == 40
     assert set(model.paid.values()) == {1}
+
+
+@pytest.mark.fault(10)
+def test_while_nothing_can_be_stored_nothing_is_read() -> None:
+    """From the first refusal until there is room no record is asked for, however much room the ledger has."""
+    disk = Disk([(1.0, 60.0)])
+    read_at: list[float] = []
+
+    class Watched(MemorySource):
+        async def read(self, limit: int) -> Sequence[Row]:
+            await anyio.sleep(0.1)  # so that the source is never done early
+            read_at.append(anyio.current_time())
+            return await super().read(1)
+
+    parts: dict[str, Any] = {"source": Watched(records(100)), "sink": FullSink(disk), "completer": Model(0.05)}
+    run_virtual(DataProcessingPipeline(config(), **parts).run())
+    ((begin, end),) = disk.pauses()
+    assert len([at for at in read_at if begin < at < end]) <= 1, "more than what was being read"
+    assert max(read_at) > end
 
 
 def test_a_pause_is_told_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:

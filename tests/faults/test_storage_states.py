@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamproc import _sqlite
 from streamproc._sqlite import Connection, Database, transaction
 from streamproc.errors import Refused, StorageBlocked, StorageFailed
 from streamproc.records import Checkpoint
@@ -192,3 +194,46 @@ def test_a_new_database_has_its_name_only_when_it_is_whole(tmp_path: Path, monke
     assert not path.exists()
     assert asyncio.run(with_database(path, "SELECT 1")) == [(1,)]
     assert [file.name for file in tmp_path.iterdir()] == ["state.db"]
+
+
+@pytest.mark.fault(12)
+def test_after_a_failure_a_database_does_nothing_more(tmp_path: Path) -> None:
+    """Once a write has failed, no other is begun: it might flush anew what is lost already."""
+
+    def fail(_: Connection) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async def main() -> None:
+        database = await Database(tmp_path / "state.db", OURS).open()
+        begun: list[Connection] = []
+        try:
+            with pytest.raises(StorageFailed, match="Input/output error"):
+                await database.run(fail)
+            with pytest.raises(StorageFailed, match="earlier write failed"):
+                await database.run(begun.append)
+            assert begun == []
+        finally:
+            await database.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.fault(21)
+def test_a_locked_database_is_something_to_wait_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that another's lock keeps out for too long may be made again, and then succeeds."""
+    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.05)
+    path = tmp_path / "out.db"
+
+    async def main() -> None:
+        async with SqliteSink(path) as sink:
+            await sink.open(RUN)
+            with closing(_sqlite.apsw.Connection(str(path))) as other:  # another SQLite in one process knows no locks
+                other.execute("BEGIN EXCLUSIVE")
+                for _ in range(2):
+                    with pytest.raises(StorageBlocked, match="locked"):
+                        await sink.write([outcome(0), outcome(1, failed=True)], Checkpoint(1))
+                other.execute("ROLLBACK")
+            await sink.write([outcome(0), outcome(1, failed=True)], Checkpoint(1))
+
+    asyncio.run(main())
+    assert asyncio.run(deliver(SqliteSink(path), range(0))) == Checkpoint(1)

@@ -9,6 +9,12 @@ RUNS = (
     "tests/pipeline/test_endings.py",
 )
 SINKS = ("tests/sinks",)
+STORAGE = (
+    "tests/sinks",
+    "tests/faults/test_storage_pause.py",
+    "tests/faults/test_storage_fencing.py",
+    "tests/faults/test_storage_states.py",
+)
 CONTROL = ("tests/control/test_control.py", "tests/flow/test_flow_edges.py")
 CACHE = ("tests/cache/test_group_commit.py", "tests/cache/test_backends.py")
 
@@ -273,5 +279,76 @@ PLANTS = (
         "",
         "a failed write passed over",
         CACHE,
+    ),
+    # Full and failing disks.
+    Plant(
+        "sinks/durable.py",
+        "            run_state.check_epoch(connection, self._epoch)",
+        "            pass",
+        "whoever was taken over goes on",
+        STORAGE,
+    ),
+    Plant(
+        "sinks/durable.py",
+        "            await self._database.run(self._take_back)\n",
+        "",
+        "half a write left on a full disk",
+        STORAGE,
+    ),
+    Plant(
+        "sinks/durable.py",
+        "            self._failed = False\n            raise\n",
+        "            raise\n",
+        "a full disk as the end",
+        STORAGE,
+    ),
+    Plant(
+        "sinks/append_file.py",
+        '            raise StorageFailed(f"{self.path}: {error.strerror or error}") from error',
+        "            raise failure(self.path, error) from error",
+        "a failed flush tried again",
+        STORAGE,
+    ),
+    Plant(
+        "flow/storage_pause.py",
+        "self._halt.requested and not self._calls_under_way()",
+        "self._halt.requested",
+        "answers under way thrown away by a full disk",
+        STORAGE,
+    ),
+    Plant(
+        "pipeline/llm_call.py",
+        "while self._pause.blocked and not self._halt.requested:",
+        "while False:",
+        "requests sent while nothing can be stored",
+        STORAGE,
+    ),
+    Plant(
+        "pipeline/source.py",
+        "                await self._pause.over()\n",
+        "",
+        "records read while nothing can be stored",
+        STORAGE,
+    ),
+    Plant(
+        "_sqlite.py",
+        "        if self._failed:\n            raise",
+        "        if False:\n            raise",
+        "a database used after it failed",
+        STORAGE,
+    ),
+    Plant(
+        "_sqlite.py",
+        "isinstance(error, apsw.FullError | apsw.BusyError)",
+        "isinstance(error, apsw.FullError)",
+        "a lock as the end",
+        STORAGE,
+    ),
+    Plant(
+        "_sqlite.py",
+        'new = path.with_name(f"{path.name}.new")',
+        "new = path",
+        "a database that has its name half made",
+        STORAGE,
     ),
 )

@@ -1,6 +1,7 @@
 """Sinks on a disk: what is committed stays, what is not never shows, and foreign work is left alone."""
 
 import asyncio
+import errno
 import json
 import os
 import stat
@@ -181,13 +182,15 @@ def test_a_record_cannot_be_delivered_twice(tmp_path: Path, make: type[DurableSi
 
 
 @pytest.mark.fault(12)
-def test_a_failed_flush_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After fdatasync fails nothing is committed, nothing is tried again, and the next opening cuts the bytes off."""
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_failed_flush_is_final(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After fdatasync fails, for whatever reason, nothing is committed, nothing is tried again, and the next opening
+    cuts the bytes off."""
     calls: list[int] = []
 
     def fail(fd: int) -> None:
         calls.append(fd)
-        raise OSError(5, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
     path = tmp_path / "out.jsonl"
 

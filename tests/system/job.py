@@ -18,9 +18,9 @@ HANGING = {"ttft_seconds": 600.0}
 class Job:
     """A job file in a folder, run by the real command against whichever endpoint is there at the moment."""
 
-    def __init__(self, folder, records=RECORDS, *, mark="job", **settings):
+    def __init__(self, folder, records=RECORDS, *, mark="job", ledger=None, **settings):
         self.folder = folder / mark
-        self.ledger = folder / "ledger"
+        self.ledger = ledger or folder / "ledger"
         self.mark = mark
         oracle.write_input(self.folder, records, mark)
         self._file = self.folder / "job.yaml"
