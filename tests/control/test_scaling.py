@@ -42,7 +42,7 @@ def test_up_at_once_and_down_only_after_the_window(script: list[tuple[float, flo
 def test_what_is_there_is_not_taken_away_at_the_first_look(current: int, share: float, began_at: float) -> None:
     """Workers that are there stay for a whole window in which fewer are needed, and go after it."""
     signal, need = ScalingSignal(current), share * current
-    for second in range(0, int(DOWN_WINDOW_SECONDS) + 1, 30):
+    for second in range(0, int(DOWN_WINDOW_SECONDS), 30):  # to the very end rounding decides
         assert signal.update(need, 1.0, 1.0, began_at + second) == current
     assert signal.update(need, 1.0, 1.0, began_at + DOWN_WINDOW_SECONDS + 1) == max(1, math.ceil(need))
 
