@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-faults test-peers audit check format bench docs lock clean
+.PHONY: help run test test-slow test-faults mutants test-peers audit check format bench docs lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ test-faults: $(READY) ## every fault and every promise: kills, full disks, storm
 	@sh .ci/install-debian strace
 	@$(BIN)/python -m pytest -n auto -m "fault or promise" -q --fault-results .fault-results.json
 	@$(BIN)/python -m tests.faults.promises .fault-results.json
+
+mutants: $(READY) ## plant faults in the code that keeps the promises, one by one: the tests must find each
+	@$(BIN)/python -m tests.mutants.run
 
 # An environment of its own: the plug-ins of the peers' suites must not load in ours.
 $(PEERS_READY): requirements/peers.txt requirements/peers-sources.txt

@@ -104,7 +104,7 @@ def _raising(error: Exception) -> Any:
     ("place", "error", "code"),
     [
         ((SinkHandler, "handle"), RuntimeError(f"\x1b]0;a bug with {VARIABLE} and {PASSWORD}"), 70),
-        ((AppendFile, "append"), OSError(errno.ENOSPC, "no room", f"/{VARIABLE}"), 74),
+        ((AppendFile, "append"), OSError(errno.EIO, "failed", f"/{VARIABLE}"), 74),
         ((AppendFile, "sync"), OSError(errno.EIO, f"failed {VARIABLE}"), 74),
     ],
 )
