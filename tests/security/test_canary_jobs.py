@@ -122,6 +122,28 @@ def test_a_bug_or_a_disk(
     figure.add(1, "error cases, at debug level")
 
 
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_full_disk_that_is_waited_for(
+    sweep: Sweep, echo: Parrot, folder: Path, monkeypatch: pytest.MonkeyPatch, form: str, figure: Figure
+) -> None:
+    """What is said while a run waits for room holds no secret, and the run goes on."""
+    failures = [OSError(errno.ENOSPC, f"no room {VARIABLE}", f"/{VARIABLE}")]
+    append = AppendFile.append
+
+    def full_once(self: AppendFile, data: bytes) -> Any:
+        if failures:
+            raise failures.pop()
+        return append(self, data)
+
+    monkeypatch.setattr(AppendFile, "append", full_once)
+    tree = job(echo.url, cache={"backend": "redis", "url": "${DSN}", "namespace": "${MY_TOKEN}"})
+    options = ("--log-level", "debug", "--log-format", form)
+    ended = sweep("run", tree, *options, DSN=DSN.format(port=1))
+    assert (ended.code, "storage.blocked" in ended.err) == (0, True), ended
+    assert hits_below(folder, ended.out, ended.err) == []
+    figure.add(1, "error cases, at debug level")
+
+
 def test_a_task_that_raises_with_a_secret_at_hand(
     sweep: Sweep, echo: Parrot, folder: Path, monkeypatch, figure: Figure
 ) -> None:
