@@ -1,5 +1,6 @@
 """For all tests: Hypothesis without a deadline, as real time says nothing about a law; real Redis servers; figures."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from tests.redis_server import RedisServer
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command sets the log up for its whole process; here another test follows."""
+    loggers = [logging.getLogger(name) for name in ("streamproc", "streamproc.bodies")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, was in zip(loggers, before, strict=True):
+        logger.handlers[:], level, logger.propagate = was
+        logger.setLevel(level)  # forgets what it has worked out, too
 
 
 @pytest.fixture(scope="session")

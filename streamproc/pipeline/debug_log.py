@@ -91,6 +91,11 @@ class ToldCompleter:
         """The account's limits, where the completer knows them."""
         return getattr(self._completer, "limits", None)
 
+    @property
+    def resent(self) -> int:
+        """Requests that the completer sent again by itself, where it counts them."""
+        return getattr(self._completer, "resent", 0)
+
     async def complete(self, request: Request) -> Completion:
         """Ask once, see `Completer`."""
         return (await self._tell([request], lambda: self._alone(request)))[0]

@@ -12,7 +12,7 @@ from streamproc import Completion, LlmConfig, PipelineConfig, Request, Task, Usa
 from streamproc._log import OFF
 from streamproc.errors import ProviderError, RejectedRequest, Unavailable
 from streamproc.llm.completer import BatchCompleter
-from streamproc.llm.endpoint import TellsLimits
+from streamproc.llm.endpoint import Resends, TellsLimits
 from streamproc.pipeline import pipeline as module
 from streamproc.pipeline.debug_log import MOST_REMEMBERED, ToldBatchCompleter, ToldCompleter
 from streamproc.simulation.virtual_time import run_virtual
@@ -128,11 +128,15 @@ def test_nothing_is_wrapped_while_it_is_off(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_wrapper_can_what_its_completer_can(told: pytest.LogCaptureFixture) -> None:
-    """Limits and batches pass through; an attempt that is cut off is told; what is remembered is bounded."""
+    """Limits, batches and what is sent again pass through; an attempt that is cut off is told; what is remembered is bounded."""
     assert isinstance(ToldBatchCompleter(Flaky()), BatchCompleter)
     assert not isinstance(ToldCompleter(Echo()), BatchCompleter)
     assert isinstance(ToldCompleter(Echo()), TellsLimits)
     assert ToldCompleter(Echo()).limits is None
+    assert isinstance(ToldCompleter(Echo()), Resends)
+    stale = Echo()
+    stale.resent = 3  # type: ignore[attr-defined]
+    assert (ToldCompleter(stale).resent, ToldCompleter(Echo()).resent) == (3, 0)
     wrapper = ToldCompleter(Flaky(*[Unavailable("no")] * (MOST_REMEMBERED + 5)))
 
     async def cut_off() -> None:
