@@ -128,7 +128,7 @@ def test_nothing_is_wrapped_while_it_is_off(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_wrapper_can_what_its_completer_can(told: pytest.LogCaptureFixture) -> None:
-    """Limits, batches and what is sent again pass through; an attempt that is cut off is told; what is remembered is bounded."""
+    """Limits, batches and resending pass through; an attempt that is cut off is told; what is remembered is bounded."""
     assert isinstance(ToldBatchCompleter(Flaky()), BatchCompleter)
     assert not isinstance(ToldCompleter(Echo()), BatchCompleter)
     assert isinstance(ToldCompleter(Echo()), TellsLimits)
