@@ -55,6 +55,8 @@ class CappedBody:
             self._inflater = zlib.decompressobj(
                 _RAW if not wrapped else zlib.MAX_WBITS if self._encoding == "deflate" else _GZIP
             )
+        if self._inflater.eof:  # zlib would keep what follows, however much, and copy all of it each time
+            raise zlib.error("bytes after the end")
         return self._inflater.decompress(data, self._most - self._size + 1)
 
     def whole(self) -> bytes:

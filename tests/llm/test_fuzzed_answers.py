@@ -106,6 +106,17 @@ def test_a_compressed_body_that_was_cut_is_no_answer(body: bytes, missing: int) 
         capped.whole()
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_what_follows_the_end_of_a_compressed_body_is_not_collected(encoding: str) -> None:
+    """A stream that ends soon and a body that does not: it is an error at the first piece beyond, of which nothing is
+    kept."""
+    capped = CappedBody(10_000, encoding)
+    capped.feed(ENCODINGS[encoding](b"{}"))
+    with pytest.raises(ProviderError, match="not compressed as it says"):
+        capped.feed(bytes(1000))
+    assert capped.so_far() == b"{}"
+
+
 NAMES = st.sampled_from(
     [
         *LIMIT_HEADERS,
