@@ -114,9 +114,14 @@ class AppendFile:
         """Learn that what was appended is committed."""
         self._end = segment.stop
 
+    @property
+    def has_surplus(self) -> bool:
+        """Tell whether something follows what is committed."""
+        return self._fd is not None and os.fstat(self._fd).st_size > self._end
+
     def take_back(self) -> None:
         """Cut off what was appended and is not committed, so that it takes no room."""
-        if self._fd is not None and os.fstat(self._fd).st_size > self._end:
+        if self._fd is not None and self.has_surplus:
             os.ftruncate(self._fd, self._end)
 
     def close(self) -> None:

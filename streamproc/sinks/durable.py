@@ -121,9 +121,13 @@ class DurableSink(Sink):
                 if segment.file == file.name:
                     file.settle(segment)
 
-    def _take_back(self, _: Connection) -> None:
-        for file in self.files():
-            file.take_back()
+    def _take_back(self, connection: Connection) -> None:
+        """Cut off what the write left, unless the output was taken over: then it is the other's that would be cut."""
+        if any(file.has_surplus for file in self.files()):
+            with transaction(connection):
+                run_state.check_epoch(connection, self._epoch)
+                for file in self.files():
+                    file.take_back()
 
     def append(self, completed: Sequence[Completed], failed: Sequence[Failed]) -> list[Segment]:
         """Append what goes to files, and make it durable."""

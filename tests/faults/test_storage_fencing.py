@@ -6,12 +6,14 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamproc.completions import Completion, Usage
-from streamproc.errors import Refused
+from streamproc.errors import Refused, StorageBlocked
 from streamproc.records import Checkpoint, Completed, Envelope, Failed, Outcome, Record, RecordError, RunIdentity
+from streamproc.sinks.append_file import Segment
 from streamproc.sinks.durable import DurableSink
 from streamproc.sinks.jsonl import JsonlSink
 from streamproc.sinks.sqlite import SqliteSink
@@ -79,6 +81,41 @@ def test_being_taken_over_is_a_refusal(tmp_path: Path) -> None:
                 await second.open(RUN)
                 with pytest.raises(Refused, match=r"taken over .*opening 1, now 2"):
                     await first.write([outcome(0)], Checkpoint(0))
+
+    asyncio.run(main())
+
+
+class TakenOverMeanwhile(JsonlSink):
+    """Finds its disk full, and before it tidies up another has taken the output over and delivered."""
+
+    def append(self, *what: Any) -> list[Segment]:
+        super().append(*what)
+        raise StorageBlocked("No space left on device")
+
+    def _take_back(self, connection: Any) -> None:
+        (self.home / "lock").unlink()
+        asyncio.run(deliver(self.path, outcome(2)))
+        super()._take_back(connection)
+
+
+async def deliver(path: Path, *outcomes: Outcome) -> None:
+    async with JsonlSink(path) as sink:
+        await sink.open(RUN)
+        await sink.write(outcomes, Checkpoint(len(outcomes)))
+
+
+@pytest.mark.fault(18)
+def test_who_was_taken_over_on_a_full_disk_cuts_nothing_off(tmp_path: Path) -> None:
+    """Half a write that is to be taken back is left alone once another works on the output: its rows stand there."""
+    path = tmp_path / "out.jsonl"
+
+    async def main() -> None:
+        async with TakenOverMeanwhile(path) as first:
+            await first.open(RUN)
+            with pytest.raises(Refused, match="taken over"):
+                await first.write([outcome(1)], Checkpoint(1))
+            (line,) = path.read_bytes().splitlines()
+            assert b'"r2"' in line
 
     asyncio.run(main())
 
