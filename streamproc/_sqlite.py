@@ -247,6 +247,16 @@ class Database:
         """Have the write-ahead log stay when `connection` is closed; SQLite would delete it by its name."""
         connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(ctypes.c_int(1)))
 
+    @staticmethod
+    def has_moved(connection: Connection) -> bool:
+        """Tell whether the file was removed or replaced since it was opened: SQLite would go on with what has no name.
+
+        Call it on the thread.
+        """
+        moved = ctypes.c_int(0)
+        connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(moved))
+        return bool(moved.value)
+
     async def aclose(self) -> None:
         """Wait for the work that was submitted, then close the file. Harmless when called twice."""
         if self._connection is None:

@@ -83,6 +83,7 @@ class AppendFile:
         """Write behind the committed end; not durable before `sync`, and not committed before its segment is.
 
         Raises:
+            Refused: the file was removed, replaced or shortened since it was opened; nothing is written.
             StorageBlocked: there is no room; a part may have been written, for `take_back` to cut off.
             StorageFailed: it could not be written.
         """
@@ -90,6 +91,7 @@ class AppendFile:
         assert self._fd is not None
         stop, view = self._end, memoryview(data)
         try:
+            self._refuse_changed(os.fstat(self._fd))
             while view:
                 written = os.pwrite(self._fd, view, stop)
                 stop += written
@@ -97,6 +99,19 @@ class AppendFile:
         except OSError as error:
             raise failure(self.path, error) from error
         return Segment(self.name, self._end, stop, hashlib.blake2b(data, digest_size=16).digest())
+
+    def _refuse_changed(self, held: os.stat_result) -> None:
+        """Find out now, and not with all the input paid and written to a file that nobody can open."""
+        if not self.path.exists() or not os.path.samestat(held, self.path.stat()):
+            raise Refused(
+                f"{self.path} was removed or replaced while the run worked on it. Restore it, or discard the output "
+                "with --overwrite"
+            )
+        if held.st_size < self._end:
+            raise Refused(
+                f"{self.path} was shortened while the run worked on it: it has {held.st_size} bytes, {self._end} are "
+                "committed. Restore it, or discard the output with --overwrite"
+            )
 
     def sync(self) -> None:
         """Make what was appended survive a power cut.

@@ -110,6 +110,11 @@ class DurableSink(Sink):
         failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
         with transaction(connection):
             run_state.check_epoch(connection, self._epoch)  # before a byte of the files is touched
+            if self._database.has_moved(connection):
+                raise Refused(
+                    f"{self._state_path} was removed or replaced while the run worked on it. Restore it, or discard "
+                    "the output with --overwrite"
+                )
             segments = [*self.append(completed, failed), *self.insert(connection, completed)]
             run_state.record(connection, outcomes, checkpoint, segments)
         self.settle(segments)
