@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ Connection = apsw.Connection
 T = TypeVar("T")
 
 BUSY_SECONDS = 30.0
+LOCK_PROBE_SECONDS = 0.05
 ROWS_A_STATEMENT = 100
 LARGEST_VALUE_BYTES = 900_000_000
 """SQLite's bound is a little higher; whoever inserts checks this, as an error about it is taken for damage."""
@@ -109,10 +111,10 @@ def _make(path: Path, application_id: int) -> None:
     """Make a file, whole and marked before it has its name, so that no power loss leaves one that nobody knows."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # one process at a time makes one
+        _lock(path.parent, folder)  # one process at a time makes one
         if path.exists():
             return
-        new = path.with_name(f"{path.name}.new")
+        new = path.with_name(f"{path.name}.streamproc-new")  # no name of anybody else's: what is left there is removed
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
         connection = apsw.Connection(str(new))
@@ -124,6 +126,20 @@ def _make(path: Path, application_id: int) -> None:
     finally:
         os.close(folder)
     sync_folder(path.parent)
+
+
+def _lock(path: Path, folder: int) -> None:
+    """Lock a folder, but do not wait for ever: it may be locked by whoever started us, as `flock DIR COMMAND` does."""
+    give_up_at = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up_at:
+                raise StorageFailed(f"{path}: another process holds a lock on this folder, as `flock` does") from None
+            time.sleep(LOCK_PROBE_SECONDS)
+        else:
+            return
 
 
 def _mark(connection: Connection, application_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that are removed, replaced or cut while a run works on them: it ends, in place of writing where nobody looks."""
+"""Files that are removed, replaced or cut while a run works on them end it: nothing is written where nobody looks."""
 
 import asyncio
 import os

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import shutil
 from contextlib import closing
@@ -237,3 +238,29 @@ def test_a_locked_database_is_something_to_wait_for(tmp_path: Path, monkeypatch:
 
     asyncio.run(main())
     assert asyncio.run(deliver(SqliteSink(path), range(0))) == Checkpoint(1)
+
+
+@pytest.mark.fault(7)
+def test_what_lies_beside_a_new_database_is_left_alone(tmp_path: Path) -> None:
+    """Making one removes no file under a name that somebody else might have given it."""
+    beside = {tmp_path / f"out.db{suffix}": suffix.encode() for suffix in (".new", ".tmp", ".bak", "~", ".old")}
+    for file, content in beside.items():
+        file.write_bytes(content)
+    asyncio.run(deliver(SqliteSink(tmp_path / "out.db"), range(3)))
+    assert {file: file.read_bytes() for file in beside} == beside
+
+
+@pytest.mark.fault(17)
+def test_a_folder_that_somebody_has_locked_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `flock FOLDER streamproc run`, no database can be made in that folder; that is said, and is no hang."""
+    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.0)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(StorageFailed, match="another process holds a lock on this folder"):
+            asyncio.run(deliver(SqliteSink(tmp_path / "out.db"), range(3)))
+    finally:
+        os.close(folder)
+    assert asyncio.run(deliver(SqliteSink(tmp_path / "out.db"), range(3))) is None

@@ -346,7 +346,7 @@ PLANTS = (
     ),
     Plant(
         "_sqlite.py",
-        'new = path.with_name(f"{path.name}.new")',
+        'new = path.with_name(f"{path.name}.streamproc-new")',
         "new = path",
         "a database that has its name half made",
         STORAGE,
