@@ -84,10 +84,11 @@ def read_job(path: Path, environ: Mapping[str, str] = os.environ, kept: Collecti
         ConfigError: it cannot be read, is no YAML mapping, or a variable is not set or not to stand there.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ConfigError(f"{path}: {size} bytes; a job file has at most {MAX_BYTES}")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # whatever size is told: a pipe and a device have none
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path}: is too long; a job file has at most {MAX_BYTES} bytes")
+        text = content.decode()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import os
 import pickle
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,12 +183,23 @@ def test_a_document_is_data_or_refused(
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
-    """A job file beyond a mebibyte is refused by its size."""
+    """A job file beyond a mebibyte is refused, however long."""
     with (tmp_path / "job.yaml").open("wb") as file:
         file.truncate(100 * MAX_BYTES)
     with pytest.raises(ConfigError, match="a job file has at most"):
         read_job(tmp_path / "job.yaml", {})
     assert parse_yaml(yaml.safe_dump({"a": "!!python/none"})) == {"a": "!!python/none"}
+
+
+def test_what_has_no_size_is_read_no_further_than_a_file(tmp_path: Path) -> None:
+    """A job file that comes through a pipe, whose size is told as 0, has the same bound."""
+    pipe = tmp_path / "job.yaml"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[b" " * (MAX_BYTES + 1)])
+    writer.start()
+    with pytest.raises(ConfigError, match="a job file has at most"):
+        read_job(pipe, {})
+    writer.join()
 
 
 @pytest.mark.parametrize(
