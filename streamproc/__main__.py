@@ -1,11 +1,13 @@
 """`python -m streamproc` is the command `streamproc`."""
 
 from streamproc.cli.interruptions import leave_when_interrupted
+from streamproc.cli.standard_streams import open_closed_streams
 
 
 def main() -> None:
     """Run the command; a signal ends it with a sentence from the first moment on."""
     leave_when_interrupted()
+    open_closed_streams()
     from streamproc.cli.app import main as command
 
     command()
