@@ -76,6 +76,23 @@ def test_an_answer_that_is_none_is_the_fault_of_its_record(error: BadAnswer | Am
     assert not silence.of_endpoint
 
 
+def test_who_fails_with_nobody_else_in_the_air_is_to_blame_at_once() -> None:
+    """Nobody is left who could tell otherwise: a record at its end does not wait for a sign that never comes."""
+    record = Retries(RetryPolicy(max_attempts=1))
+    record.after(Unavailable("no", status=503), 0.5, Silence(in_flight=0))
+    assert record.used_up
+    assert not record.undecided
+
+
+@pytest.mark.parametrize("many", [WITNESSES - 1, WITNESSES])
+def test_so_many_speak_against_the_endpoint_whatever_they_failed_at_before(many: int) -> None:
+    """Fifteen records do that were each to blame before, fourteen do not; one that fails again and again is one."""
+    silence = Silence()
+    for who in [*range(many)] * 3:
+        silence.failed(who, blamed_before=True)
+    assert silence.of_endpoint == (many == WITNESSES)
+
+
 def test_a_plain_example() -> None:
     """Six requests hang; the first five to end tell nothing yet, since others were answered after they were sent. Five
     that are sent afterwards fail, too: it was the endpoint, and nobody's attempt counts."""

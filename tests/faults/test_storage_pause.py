@@ -137,6 +137,7 @@ def test_who_asks_a_paused_run_to_end_gets_the_failure(seconds: float) -> None:
             group.start_soon(asked_to_end)
             with pytest.raises(StorageFailed, match="No space left"):
                 await pipeline.run()
+            assert anyio.current_time() < 6 + seconds + 1, "it waited for more than the calls under way"
 
     async def asked_to_end() -> None:
         await anyio.sleep(6)

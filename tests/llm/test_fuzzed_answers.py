@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -66,14 +68,22 @@ def test_any_body_is_an_answer_or_an_error_of_ours(body: bytes) -> None:
             assert min(completion.usage.prompt_tokens, completion.usage.completion_tokens) >= 0
 
 
-ENCODINGS = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
 
 
-@given(st.binary(max_size=5000), st.sampled_from(sorted(ENCODINGS)), st.integers(1, 700), st.integers(0, 6000))
-def test_a_body_is_taken_in_whole_or_not_at_all(body: bytes, encoding: str, step: int, most: int) -> None:
+PACKED = [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes)]
+
+
+@given(st.binary(max_size=5000), st.sampled_from(PACKED), st.integers(1, 700), st.integers(0, 6000))
+def test_a_body_is_taken_in_whole_or_not_at_all(
+    body: bytes, how: tuple[str, Callable[[bytes], bytes]], step: int, most: int
+) -> None:
     """In whatever pieces it arrives, a body within the cap comes out as it went in; one beyond it, or cut, is an error,
     and what is held never exceeds the cap by more than a byte or a piece."""
-    packed = ENCODINGS[encoding](body)
+    encoding, pack = how
+    packed = pack(body)
     capped = CappedBody(most, encoding)
     try:
         for at in range(0, len(packed), step):
@@ -106,12 +116,28 @@ def test_a_compressed_body_that_was_cut_is_no_answer(body: bytes, missing: int) 
         capped.whole()
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_what_follows_the_end_of_a_compressed_body_is_not_collected(encoding: str) -> None:
+@pytest.mark.parametrize(("encoding", "pack"), PACKED[:3])
+def test_a_bomb_is_not_inflated_beyond_the_cap(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    """Of 64 MiB in one piece of some 60 kB no more is ever held than the cap allows."""
+    bomb = pack(bytes(64 << 20))
+    capped = CappedBody(1 << 20, encoding)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProviderError):
+            capped.feed(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("encoding", "pack"), PACKED[:3])
+def test_what_follows_the_end_of_a_compressed_body_is_not_collected(
+    encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
     """A stream that ends soon and a body that does not: it is an error at the first piece beyond, of which nothing is
     kept."""
     capped = CappedBody(10_000, encoding)
-    capped.feed(ENCODINGS[encoding](b"{}"))
+    capped.feed(pack(b"{}"))
     with pytest.raises(ProviderError, match="not compressed as it says"):
         capped.feed(bytes(1000))
     assert capped.so_far() == b"{}"
