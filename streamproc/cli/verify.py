@@ -24,5 +24,6 @@ def verify_job(job: Path, settings: list[str]) -> int:
     if result.problems:
         sys.stdout.write("NOT VERIFIED\n")
         return exits.REFUSED
-    sys.stdout.write("verified: each of those ended exactly once, and output and state agree\n")
+    which = "each of those that ended did so" if result.remaining else "each of those ended"
+    sys.stdout.write(f"verified: {which} exactly once, and output and state agree\n")
     return exits.DEAD_LETTERS if result.remaining else exits.COMPLETED
