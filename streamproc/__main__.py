@@ -1,7 +1,7 @@
 """`python -m streamproc` is the command `streamproc`."""
 
 from streamproc.cli.interruptions import leave_when_interrupted
-from streamproc.cli.standard_streams import open_closed_streams
+from streamproc.cli.standard_streams import let_go_of_streams, open_closed_streams
 
 
 def main() -> None:
@@ -10,7 +10,10 @@ def main() -> None:
     open_closed_streams()
     from streamproc.cli.app import main as command
 
-    command()
+    try:
+        command()
+    finally:
+        let_go_of_streams()
 
 
 if __name__ == "__main__":

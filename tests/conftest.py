@@ -1,6 +1,7 @@
 """For all tests: Hypothesis without a deadline, as real time says nothing about a law; real Redis servers; figures."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 from tests.faults.recording import _marks, figure, pytest_addoption, pytest_configure  # noqa: F401 - pytest finds them here
 from tests.redis_server import RedisServer
 
+os.environ.pop("PYTHONUNBUFFERED", None)  # what tests start is to behave as it does for everybody
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
