@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.matrix import FAULTS
 from tests.faults.promises import PAGE_PATH, PROMISES, page
+from tests.mutants.plants import PLANTS
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -51,3 +52,9 @@ def test_the_page_has_every_row() -> None:
     stands = PAGE_PATH.read_text()
     for line in page({}).splitlines():
         assert "|".join(line.split("|")[:4]) in stands
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.purpose)
+def test_every_planted_fault_has_its_place(plant) -> None:
+    """What a fault is planted in stands in the code, once: `make mutants` would stop there."""
+    assert (TESTS.parent / "streamproc" / plant.file).read_text().count(plant.before) == 1

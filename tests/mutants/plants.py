@@ -174,10 +174,10 @@ PLANTS = (
     # Stages and halts.
     Plant(
         "flow/stage.py",
-        "                    permit = await self.pool.acquire()\n"
-        "                    children.create_task(self._handle(self._feed.take(), permit))",
-        "                    batch = self._feed.take()\n"
-        "                    children.create_task(self._handle(batch, await self.pool.acquire()))",
+        "                permit = await self.pool.acquire()\n"
+        "                children.create_task(self._handle(self._feed.take(), permit))",
+        "                batch = self._feed.take()\n"
+        "                children.create_task(self._handle(batch, await self.pool.acquire()))",
         "a batch taken before its permit",
         FLOW,
     ),
@@ -205,8 +205,8 @@ PLANTS = (
     # Retries.
     Plant(
         "control/retries.py",
-        "if self._ambiguous > self._policy.ambiguous_retries",
-        "if self._ambiguous >= self._policy.ambiguous_retries",
+        "sum(failures) > self._policy.ambiguous_retries",
+        "sum(failures) >= self._policy.ambiguous_retries",
         "no second try of what may be paid",
         CONTROL,
     ),
@@ -219,8 +219,8 @@ PLANTS = (
     ),
     Plant(
         "control/retries.py",
-        "return backoff.delay(self._failed, hint=error.retry_after, draw=draw)",
-        "return backoff.delay(self._failed, hint=None, draw=draw)",
+        "return backoff.delay(len(self._failures), hint=error.retry_after, draw=draw)",
+        "return backoff.delay(len(self._failures), hint=None, draw=draw)",
         "a failing provider's wish ignored",
         CONTROL,
     ),
@@ -283,8 +283,8 @@ PLANTS = (
     # Full and failing disks.
     Plant(
         "sinks/durable.py",
-        "            run_state.check_epoch(connection, self._epoch)",
-        "            pass",
+        "            run_state.check_epoch(connection, self._epoch)  # before",
+        "            pass  # before",
         "whoever was taken over goes on",
         STORAGE,
     ),
