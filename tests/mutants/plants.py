@@ -11,6 +11,7 @@ RUNS = (
 SINKS = ("tests/sinks",)
 STORAGE = (
     "tests/sinks",
+    "tests/flow/test_storage_pause.py",
     "tests/faults/test_storage_pause.py",
     "tests/faults/test_storage_fencing.py",
     "tests/faults/test_storage_states.py",
@@ -186,7 +187,7 @@ PLANTS = (
         "                outbox.close()\n",
         "                pass\n",
         "an end that does not travel on",
-        RUNS,
+        ("tests/flow/test_stage.py", *RUNS),
     ),
     Plant(
         "flow/halt.py",
