@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from streamproc.flow.meter import Snapshot
     from streamproc.llm.config import LlmConfig
     from streamproc.monitoring.alerting import ResourceAlert
+    from streamproc.monitoring.benchmark import PerformanceBenchmark
     from streamproc.monitoring.config import AlertsConfig
     from streamproc.monitoring.limits import ResourceLimits
     from streamproc.monitoring.metrics import ResourceMetrics
@@ -96,6 +97,7 @@ _HOME = {
     "MemorySource": "sources.memory",
     "Message": "completions",
     "Outcome": "records",
+    "PerformanceBenchmark": "monitoring.benchmark",
     "PerformanceOptimizer": "control.performance",
     "PipelineConfig": "pipeline.config",
     "Plan": "control.performance",
@@ -168,6 +170,7 @@ __all__ = [
     "MemorySource",
     "Message",
     "Outcome",
+    "PerformanceBenchmark",
     "PerformanceOptimizer",
     "PipelineConfig",
     "Plan",
