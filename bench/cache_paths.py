@@ -1,29 +1,23 @@
-"""What the cache costs: lookups in batches, a hit against a model call, and a server that is dead.
-
-Run as `python -m bench.cache_paths`. Each figure is a ratio to a reference that is measured in turn with it.
-"""
+"""What the cache costs: lookups in batches, a hit against a model call, and a server that is dead."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import apsw
-import msgspec
-from msgspec import Struct
+from msgspec.structs import replace
 from redis.asyncio import Redis
-from rich.console import Console
-from rich.table import Table
 
 from bench.endpoint import running_endpoint
-from bench.machine import CLIENT_CORE, pin
-from bench.pairs import PAIRS
+from bench.figures import Figure, Finding, Pair, figure
+from bench.machine import CLIENT_CORE, beside, pin
+from bench.scenario import Setting
 from bench.workload import PROMPT, check_report, job, write_input
 from streamproc.cache.backend import CacheBackend
 from streamproc.cache.config import CacheConfig
@@ -49,43 +43,24 @@ Begin = Callable[[AsyncExitStack], Awaitable[Work]]
 """Opens what the work needs."""
 
 
-class Cost(Struct, frozen=True):
-    """One comparison: microseconds an item, ours and the reference's, and the ratio that was asked for."""
-
-    name: str
-    ours: float
-    reference: float
-    ratio: float
-    lowest: float
-    highest: float
-    wanted: str
-    good: bool
-
-
 async def seconds(work: Work) -> float:
+    """Do it, and give how long that took."""
     began = time.perf_counter()
     await work()
     return time.perf_counter() - began
 
 
-async def alternate(ours: Work, reference: Work) -> list[tuple[float, float]]:
-    """Time both in turn, `PAIRS` times after a pair that does not count."""
-    return [(await seconds(ours), await seconds(reference)) for _ in range(1 + PAIRS)][1:]
+async def alternate(reference: Work, ours: Work, pairs: int) -> list[Pair]:
+    """Time both in turn on one event loop, `pairs` times after a pair that does not count."""
+    return [(await seconds(reference), await seconds(ours)) for _ in range(1 + pairs)][1:]
 
 
-def cost(
-    name: str, items: int, times: Sequence[tuple[float, float]], wanted: str, judge: Callable[[float, float], bool]
-) -> Cost:
-    """Put pairs of times into a figure; `judge` gets our microseconds an item and the reference's over ours."""
-    ratios = [reference / ours for ours, reference in times]
-    mine, theirs = (1e6 * statistics.median(column) / items for column in zip(*times, strict=True))
-    ratio = statistics.median(ratios)
-    return Cost(name, mine, theirs, ratio, min(ratios), max(ratios), wanted, judge(mine, ratio))
+def an_item(pairs: list[Pair], items: int) -> list[Pair]:
+    """Give microseconds an item for seconds."""
+    return [(1e6 * reference / items, 1e6 * ours / items) for reference, ours in pairs]
 
 
-async def lookups(
-    name: str, backend: CacheBackend, by_hand: Callable[[AsyncExitStack], Awaitable[Work]], most: float
-) -> Cost:
+async def lookups(name: str, against: str, backend: CacheBackend, by_hand: Begin, pairs: int) -> list[Figure]:
     """Look up batches of 64 answers of 1.5 KB, checked and decoded, against a bare client that only fetches bytes."""
     async with CacheManager(CacheConfig(), backend, Answer) as cache, AsyncExitStack() as stack:
         for start in range(0, len(KEYS), 500):
@@ -96,11 +71,13 @@ async def lookups(
                 found = await cache.get_many(KEYS[start : start + BATCH])
                 assert None not in found
 
-        times = await alternate(ours, await by_hand(stack))
-    return cost(name, len(KEYS), times, f"<= {most:g} us", lambda mine, _: mine <= most)
+        taken = an_item(await alternate(await by_hand(stack), ours, pairs), len(KEYS))
+    return [figure(name, against, "us", taken), figure(f"{name}: us a lookup", against, "us", taken, "ours")]
 
 
 def redis_by_hand(url: str) -> Begin:
+    """Fetch the same from the server with one MGET a batch."""
+
     async def begin(stack: AsyncExitStack) -> Work:
         client = await stack.enter_async_context(Redis.from_url(url))
 
@@ -114,6 +91,8 @@ def redis_by_hand(url: str) -> Begin:
 
 
 def sqlite_by_hand(path: Path) -> Begin:
+    """Fetch the same from the file, one SELECT a key."""
+
     async def begin(stack: AsyncExitStack) -> Work:
         connection = apsw.Connection(str(path))
         stack.callback(connection.close)
@@ -127,7 +106,7 @@ def sqlite_by_hand(path: Path) -> Begin:
     return begin
 
 
-async def hit_against_miss(base_url: str) -> Cost:
+async def hit_against_miss(base_url: str, calls: int, pairs: int) -> Figure:
     """Ask for one answer after another: found in memory, against asked of an endpoint without latency."""
 
     def request(number: int) -> Request:
@@ -146,78 +125,60 @@ async def hit_against_miss(base_url: str) -> Cost:
             await cache.get_or_compute(request(number).fingerprint(), lambda: completer.complete(request(number)))
 
         async def hits() -> None:
-            for _ in range(CALLS):
+            for _ in range(calls):
                 await ask(0)
 
         async def misses() -> None:
-            for _ in range(CALLS):
+            for _ in range(calls):
                 await ask(next(asked))
 
-        times = await alternate(hits, misses)
-    return cost(
-        "a hit, a miss at an endpoint without latency", CALLS, times, ">= 50 times", lambda _, ratio: ratio >= 50
-    )
+        taken = await alternate(misses, hits, pairs)
+    rates = [(calls / missing, calls / hitting) for missing, hitting in taken]
+    return figure("hits a second", "misses without latency", "/s", rates)
 
 
-async def dead_server(base_url: str, folder: Path) -> Cost:
+async def dead_server(base_url: str, folder: Path, records: int, pairs: int) -> Figure:
     """Run a job whose Redis refuses connections, against the same job without a cache; the endpoint has no latency."""
-    source = write_input(folder / "dead.jsonl", RECORDS)
+    source = write_input(folder / "dead.jsonl", records)
 
     def running(cache: CacheConfig) -> Work:
         async def run() -> None:
             with tempfile.TemporaryDirectory() as output:
                 config = job(base_url, source, Path(output) / "out.jsonl")
-                pipeline = DataProcessingPipeline(msgspec.structs.replace(config, cache=cache))
-                check_report(await pipeline.run(), RECORDS)
+                check_report(await DataProcessingPipeline(replace(config, cache=cache)).run(), records)
 
         return run
 
     dead = CacheConfig(backend="redis", url=f"redis://127.0.0.1:{free_port()}/0")
-    times = await alternate(running(dead), running(CacheConfig(enabled=False)))
-    return cost(
-        "a run with a dead Redis, a run without cache", RECORDS, times, ">= 0.95", lambda _, ratio: ratio >= 0.95
-    )
+    taken = await alternate(running(CacheConfig(enabled=False)), running(dead), pairs)
+    rates = [(records / without, records / ours) for without, ours in taken]
+    return figure("a run with a dead Redis", "without a cache", "/s", rates)
 
 
-async def measure(base_url: str, folder: Path, server: RedisServer) -> list[Cost]:
-    """Measure everything."""
-    file = folder / "cache.db"
+async def found(base_url: str, setting: Setting, server: RedisServer) -> AsyncIterator[Figure]:
+    """Measure everything, one after the other."""
+    file, pairs = setting.folder / "cache.db", setting.pairs
     redis = RedisBackend(server.url, timeout_seconds=5)
-    return [
-        await lookups("64 lookups on Redis, bare MGET", redis, redis_by_hand(server.url), 15),
-        await lookups("64 lookups in SQLite, 64 bare SELECTs", SqliteBackend(file, 10**9), sqlite_by_hand(file), 25),
-        await hit_against_miss(base_url),
-        await dead_server(base_url, folder),
-    ]
+    for one in await lookups("64 at once in Redis", "bare MGET", redis, redis_by_hand(server.url), pairs):
+        yield one
+    sqlite = SqliteBackend(file, 10**9)
+    for one in await lookups("64 at once in SQLite", "64 bare SELECTs", sqlite, sqlite_by_hand(file), pairs):
+        yield one
+    yield await hit_against_miss(base_url, setting.records(CALLS), pairs)
+    yield await dead_server(base_url, setting.folder, setting.records(RECORDS), pairs)
 
 
-def table_of(costs: Sequence[Cost]) -> Table:
-    """Lay the figures out for a person."""
-    table = Table(title="What the cache costs", caption="times: the reference's time over ours, median (worst to best)")
-    for heading in ("scenario, reference", "us an item", "reference", "times", "wanted"):
-        table.add_column(heading, justify="left" if heading.startswith("scenario") else "right", no_wrap=True)
-    for figure in costs:
-        verdict = "green" if figure.good else "red"
-        times = f"{figure.ratio:.2f} ({figure.lowest:.2f} to {figure.highest:.2f})"
-        rates = (f"{figure.ours:.1f}", f"{figure.reference:.1f}", times)
-        table.add_row(figure.name, *rates, f"[{verdict}]{figure.wanted}[/]")
-    return table
-
-
-def main() -> None:
-    """Start the servers, measure, and show the figures."""
+def measure(setting: Setting) -> Iterator[Finding]:
+    """Start the servers and measure."""
     logging.getLogger("streamproc").setLevel(logging.ERROR)  # the dead server is meant to be dead
-    with (
-        running_endpoint() as base_url,
-        tempfile.TemporaryDirectory(prefix="streamproc-bench-") as name,
-        RedisServer(Path(name)) as server,
-    ):
-        pin(CLIENT_CORE)
-        console = Console()
-        if not console.is_terminal:
-            console.width = 140
-        console.print(table_of(asyncio.run(measure(base_url, Path(name), server))))
-
-
-if __name__ == "__main__":
-    main()
+    server = RedisServer(setting.folder)
+    with beside():
+        server.start()
+    try:
+        with running_endpoint() as base_url, asyncio.Runner() as runner:
+            pin(CLIENT_CORE)
+            figures = found(base_url, setting, server)
+            while (one := runner.run(anext(figures, None))) is not None:
+                yield one
+    finally:
+        server.kill()

@@ -1,30 +1,27 @@
-"""Concurrency that is searched for, beside five fixed limits, over real HTTP. `python -m bench.control_http`.
+"""Concurrency that is searched for, beside five fixed limits, over real HTTP.
 
 Each run is whole, from an input file to its commit, against a simulated endpoint in a process of its own with the
-profile named; all runs do the same records. The exit code is 1 if the search gives less than `WANTED` of the best fixed
-limit's goodput, or if more than `REFUSED` of its requests are refused after the first ten seconds.
+profile named; all runs do the same records. It takes nine minutes, so it is run only where it is named.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from bench.figures import Finding, figure
 from bench.machine import CLIENT_CORE, pin
+from bench.scenario import Setting
 from bench.serving import serving
 from bench.workload import write_input
 from streamproc.flow.meter import Snapshot
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 
-WANTED = 0.9
-REFUSED = 0.02
 EARLY_SECONDS = 10.0
 CASES = {"hard-knee": (2500, (32, 48, 64, 96, 192)), "rate-limited": (400, (4, 8, 16, 32, 64))}
 """By profile: records, and the limits that are tried."""
@@ -67,39 +64,21 @@ def run(base_url: str, source: Path, sink: Path, limit: int | None) -> Outcome:
     return Outcome(report.completion_tokens / report.elapsed_seconds, refused / max(1, calls), report.final_concurrency)
 
 
-def measure(profile: str, folder: Path, scale: float) -> bool:
-    """Try the fixed limits and the search against one profile; show all, and tell whether the search did well."""
-    records, limits = CASES[profile]
-    source = write_input(folder / f"{profile}.jsonl", round(records * scale))
-    fixed: dict[int, Outcome] = {}
-    with serving(profile) as base_url:
-        for number, limit in enumerate((*limits, None)):
-            outcome = run(base_url, source, folder / f"{profile}-{number}.jsonl", limit)
-            name = "searched" if limit is None else f"fixed {limit}"
-            print(
-                f"{profile:>12}  {name:>9}  {outcome.goodput:8.0f} tokens/s  {outcome.refused:7.2%} refused late  "
-                f"{outcome.at_end} at the end",
-                flush=True,
-            )
-            if limit is not None:
-                fixed[limit] = outcome
-    best = max(fixed, key=lambda limit: fixed[limit].goodput)
-    ratio = outcome.goodput / fixed[best].goodput
-    print(f"{profile:>12}  searched / best (fixed {best}): {ratio:.3f}, wanted >= {WANTED}", flush=True)
-    return ratio >= WANTED and outcome.refused <= REFUSED
-
-
-def main() -> int:
-    """Measure the profiles named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m bench.control_http", description=__doc__)
-    parser.add_argument("profiles", nargs="*", choices=[*CASES, []], help="all if none is named")
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times the usual number of records")
-    options = parser.parse_args()
+def measure(setting: Setting) -> Iterator[Finding]:
+    """Try the fixed limits and the search against each profile."""
     pin(CLIENT_CORE)
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        well = [measure(profile, Path(name), options.scale) for profile in options.profiles or CASES]
-    return 0 if all(well) else 1
+    for profile, (usual, limits) in CASES.items():
+        records = setting.records(usual)
+        source = write_input(setting.folder / f"{profile}.jsonl", records)
+        with serving(profile) as base_url:
 
+            def outcome(limit: int | None, source: Path = source, base_url: str = base_url) -> Outcome:
+                return run(base_url, source, source.with_suffix(f".{limit}.out"), limit)
 
-if __name__ == "__main__":
-    sys.exit(main())
+            fixed = {limit: outcome(limit) for limit in limits}
+            searched = outcome(None)
+        best = max(fixed, key=lambda limit: fixed[limit].goodput)
+        pair = (fixed[best].goodput, searched.goodput)
+        yield figure(f"{profile}: goodput", f"best fixed: {best}", "tokens/s", [pair])
+        refused = (100 * fixed[best].refused, 100 * searched.refused)
+        yield figure(f"{profile}: refused after {EARLY_SECONDS:.0f} s", f"best fixed: {best}", "%", [refused], "ours")

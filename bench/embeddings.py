@@ -1,34 +1,34 @@
-"""Embeddings: how close sizes that are learned come to the best that was fixed by hand. `python -m bench.embeddings`.
+"""Embeddings: how close sizes that are learned come to the best that was fixed by hand.
 
-10,000 short texts over HTTP to a simulated endpoint in a process of its own, which takes 20 ms a request and 0.2 ms a
-text. Every run is whole: its journal, its output, its end. Runs of learned and fixed sizes take turns, so that load on
-the machine meets all alike. The exit code is 1 if the learned sizes take more than `WANTED` times the best.
+Short texts over HTTP to a simulated endpoint in a process of its own, which takes 20 ms a request and 0.2 ms a text.
+Every run is whole: its journal, its output, its end. Runs of learned and fixed sizes take turns, so that load on the
+machine meets all alike.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
-import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from bench.figures import Finding, Series, figure
 from bench.machine import CLIENT_CORE, pin
 from bench.pairs import timed
+from bench.scenario import Setting
 from bench.serving import serving
 from bench.workload import check_report
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 
-RECORDS = 10_000
-SIZES = (1, 4, 16, 32, 64, 100, 200, 500)
+RECORDS = 5_000
+SIZES = (4, 16, 32, 64, 100, 200, 500)
 MAX_SIZE = 500
 CONCURRENCY = 8
-PAIRS = 5
-WANTED = 1.3
+DIMENSIONS = 256
+"""Numbers in an embedding."""
 
 
 def write_texts(path: Path, records: int) -> Path:
@@ -54,53 +54,26 @@ def job(base_url: str, source: Path, sink: Path, size: int | None, concurrency: 
     )
 
 
-def measure(base_url: str, folder: Path, records: int, concurrency: int, pairs: int) -> float:
-    """Run the sweep once, then the best of it and the learned sizes in turn; show all.
+def measure(setting: Setting) -> Iterator[Finding]:
+    """Run the sweep once, then the best two of it and the learned sizes in turn."""
+    records = setting.records(RECORDS)
+    source = write_texts(setting.folder / "texts.jsonl", records)
+    with serving("embeddings", embedding_dimensions=DIMENSIONS) as base_url:
+        pin(CLIENT_CORE)
 
-    Returns:
-        How many times as long the learned sizes take: the median over the pairs.
-    """
-    source = write_texts(folder / "texts.jsonl", records)
+        def seconds(size: int | None) -> float:
+            def run(output: Path) -> None:
+                config = job(base_url, source, output / "out.jsonl", size, CONCURRENCY)
+                check_report(asyncio.run(DataProcessingPipeline(config).run()), records)
 
-    def seconds(size: int | None) -> float:
-        def run(output: Path) -> None:
-            config = job(base_url, source, output / "out.jsonl", size, concurrency)
-            check_report(asyncio.run(DataProcessingPipeline(config).run()), records)
+            return timed(run).wall
 
-        return timed(run).wall
-
-    seconds(None)  # does not count: it imports and warms up
-    sweep = {}
-    for size in SIZES:
-        sweep[size] = seconds(size)
-        print(f"fixed {size:>4}   {sweep[size]:7.3f} s   {records / sweep[size]:8,.0f} texts/s", flush=True)
-    candidates = sorted(sweep, key=lambda size: sweep[size])[:2]
-    timings = [(seconds(None), {size: seconds(size) for size in candidates}) for _ in range(pairs)]
+        seconds(None)  # does not count: it imports and warms up
+        sweep = {size: seconds(size) for size in SIZES}
+        candidates = sorted(sweep, key=lambda size: sweep[size])[:2]
+        timings = [(seconds(None), {size: seconds(size) for size in candidates}) for _ in range(setting.pairs)]
+    rate = [round(records / sweep[size], 1) for size in SIZES]
+    yield Series("embeddings", "texts a second", "fixed sizes", "texts in a request", list(map(float, SIZES)), rate)
     medians = {size: statistics.median(fixed[size] for _, fixed in timings) for size in candidates}
     best = min(medians, key=lambda size: medians[size])
-    ratios = [learned / fixed[best] for learned, fixed in timings]
-    learned = statistics.median(learned for learned, _ in timings)
-    ratio = statistics.median(ratios)
-    print(f"best: fixed {best}   {medians[best]:7.3f} s   {records / medians[best]:8,.0f} texts/s (median of {pairs})")
-    print(f"learned      {learned:7.3f} s   {records / learned:8,.0f} texts/s (median of {pairs})")
-    print(f"learned / best: {ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f}), wanted <= {WANTED}")
-    return ratio
-
-
-def main() -> int:
-    """Measure."""
-    parser = argparse.ArgumentParser(prog="python -m bench.embeddings", description=__doc__)
-    parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--concurrency", type=int, default=CONCURRENCY)
-    parser.add_argument("--pairs", type=int, default=PAIRS)
-    parser.add_argument("--dimensions", type=int, default=256, help="numbers in an embedding")
-    options = parser.parse_args()
-    endpoint = serving("embeddings", embedding_dimensions=options.dimensions)
-    with endpoint as base_url, tempfile.TemporaryDirectory(prefix="bench-") as name:
-        pin(CLIENT_CORE)
-        ratio = measure(base_url, Path(name), options.records, options.concurrency, options.pairs)
-    return 0 if ratio <= WANTED else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    yield figure("sizes that are learned", f"best fixed: {best}", "s", [(fixed[best], took) for took, fixed in timings])

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.machine import ENDPOINT_CORE, pin
+from bench.machine import HOME, beside
 
 ANSWER = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"bench","choices":[{"index":0,'
@@ -53,7 +53,9 @@ async def serve() -> None:
 @contextmanager
 def running_endpoint() -> Iterator[str]:
     """Run the endpoint beside this process; give its base URL."""
-    process = subprocess.Popen([sys.executable, "-m", "bench.endpoint"], stdout=subprocess.PIPE, text=True)
+    with beside():
+        command = [sys.executable, "-m", "bench.endpoint"]
+        process = subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
@@ -63,5 +65,4 @@ def running_endpoint() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    pin(ENDPOINT_CORE)
     asyncio.run(serve())

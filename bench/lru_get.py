@@ -7,26 +7,25 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.pairs import Figure, compare
+from bench.figures import Finding
+from bench.machine import CLIENT_CORE, pin
+from bench.pairs import alternate, rates
+from bench.scenario import Setting
 from streamproc.cache.lru import LRUCache
 
 ENTRIES = 10_000
 LOOKUPS = 100_000
-PAIRS = 101
-WANTED = 0.334
-"""At most three times the time."""
-WANTED_WITH_DEADLINES = 0.2
-"""Each hit looks at the clock, too."""
+TIMES = 4
+"""Runs are short, so there are so many times as many pairs."""
 
 
-def measure(scale: float) -> Iterator[Figure]:
-    """Compare the two in lookups a second, all of them hits in random order; then with deadlines.
-
-    Args:
-        scale: so many times the usual number of lookups.
-    """
+def measure(setting: Setting) -> Iterator[Finding]:
+    """Compare the two in lookups a second, all of them hits in random order; then with deadlines."""
+    pin(CLIENT_CORE)
     keys = [f"{number:064x}" for number in range(ENTRIES)]
-    asked = random.Random(1).choices(keys, k=round(LOOKUPS * scale))  # the keys' own objects, as in a dict's best case
+    asked = random.Random(1).choices(
+        keys, k=setting.records(LOOKUPS)
+    )  # the keys' own objects, as in a dict's best case
     order = OrderedDict.fromkeys(keys, b"value")
 
     def by_hand(folder: Path) -> None:
@@ -35,13 +34,13 @@ def measure(scale: float) -> Iterator[Figure]:
             if get(key) is not None:
                 move_to_end(key)
 
-    for name, ttl, wanted in (("LRUCache.get", None, WANTED), ("with deadlines", 3600.0, WANTED_WITH_DEADLINES)):
+    for name, ttl in (("LRUCache.get", None), ("with deadlines", 3600.0)):
         cache: LRUCache[str, bytes] = LRUCache(max_entries=ENTRIES, ttl_seconds=ttl)
         cache.update(order)
 
-        def streamproc(folder: Path, cache: LRUCache[str, bytes] = cache) -> None:
+        def ours(folder: Path, cache: LRUCache[str, bytes] = cache) -> None:
             get = cache.get
             for key in asked:
                 get(key)
 
-        yield compare(name, len(asked), wanted, by_hand, streamproc, pairs=PAIRS)
+        yield rates(name, "OrderedDict", len(asked), alternate(by_hand, ours, TIMES * setting.pairs))

@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from msgspec import Struct
 
+HOME = Path(__file__).parents[1]
+"""Where `python -m bench...` works from."""
 CLIENT_CORE = 0
 ENDPOINT_CORE = 1
 """Places in the list of cores that this process may use."""
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""As it was when this was imported, before anything is pinned."""
 
-PACKAGES = ("streamproc", "aiohttp", "anyio", "apsw", "msgspec")
+PACKAGES = ("streamproc", "aiohttp", "anyio", "apsw", "msgspec", "redis")
 
 
 class Machine(Struct, frozen=True):
@@ -23,6 +30,9 @@ class Machine(Struct, frozen=True):
     Attributes:
         cpu: the processor's model.
         cores: how many of them may be used.
+        memory_gib: of the machine.
+        load: runnable processes at the start, the mean of a minute; those of others make all figures less certain.
+        disk: kind of the file system that output is written to; on `tmpfs` a flush costs nothing.
         system: operating system and its version.
         python: the interpreter and its version.
         packages: versions by name.
@@ -31,6 +41,9 @@ class Machine(Struct, frozen=True):
 
     cpu: str
     cores: int
+    memory_gib: float
+    load: float
+    disk: str
     system: str
     python: str
     packages: dict[str, str]
@@ -39,17 +52,30 @@ class Machine(Struct, frozen=True):
 
 def pin(place: int) -> None:
     """Keep this process, and threads made from now on, on one core; does nothing where there is only one."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) > place and len(cores) > 1:
-            os.sched_setaffinity(0, {cores[place]})
+    if len(CORES) > max(1, place):
+        os.sched_setaffinity(0, {CORES[place]})
+
+
+@contextmanager
+def beside() -> Iterator[None]:
+    """Have processes that are started in the block run on the core of the endpoint."""
+    before = os.sched_getaffinity(0) if CORES else set()
+    pin(ENDPOINT_CORE)
+    try:
+        yield
+    finally:
+        if CORES:
+            os.sched_setaffinity(0, before)
 
 
 def describe() -> Machine:
-    """Look at this machine and this checkout. Call it before `pin`."""
+    """Look at this machine and this checkout."""
     return Machine(
         cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=len(CORES) or os.cpu_count() or 1,
+        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        load=round(os.getloadavg()[0], 2),
+        disk=_disk(Path(tempfile.gettempdir()).resolve()),
         system=platform.platform(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages={name: version(name) for name in PACKAGES},
@@ -61,6 +87,13 @@ def _cpu() -> str:
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _disk(folder: Path) -> str:
+    mounts = Path("/proc/mounts")
+    lines = mounts.read_text().splitlines() if mounts.exists() else []
+    kinds = {Path(line.split()[1]): line.split()[2] for line in lines}
+    return next((kinds[place] for place in (folder, *folder.parents) if place in kinds), "unknown")
 
 
 def _commit() -> str:

@@ -9,18 +9,27 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from bench.pairs import Figure, compare
-from bench.workload import CONCURRENCY, body_of, check_report, job, write_input
-from streamproc.pipeline.pipeline import DataProcessingPipeline
+from bench.endpoint import running_endpoint
+from bench.figures import Finding
+from bench.machine import CLIENT_CORE, pin
+from bench.pairs import compare
+from bench.scenario import Setting
+from bench.workload import body_of, job, run, write_input
 
 RECORDS = 14_000
-WANTED = 0.75
+AGAINST = "aiohttp loop by hand"
+CASES: list[tuple[str, int, dict[str, object]]] = [
+    ("64 at once", 64, {}),
+    ("256 at once", 256, {}),
+    ("64, answers in memory", 64, {"backend": "memory"}),
+]
+"""Names, calls at once, and the cache's settings: where there are none it is the durable journal."""
 
 
-async def by_hand(base_url: str, source: Path, sink: Path) -> None:
+async def by_hand(base_url: str, source: Path, sink: Path, concurrency: int) -> None:
     """Do the same work with nothing kept: no retries, no journal, no checkpoint."""
     decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
-    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    connector = aiohttp.TCPConnector(limit=concurrency)
     headers = {"Content-Type": "application/json"}
     with source.open("rb") as rows, sink.open("wb") as out:
 
@@ -37,27 +46,23 @@ async def by_hand(base_url: str, source: Path, sink: Path) -> None:
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
             lines = iter(rows)
             async with asyncio.TaskGroup() as workers:
-                for _ in range(CONCURRENCY):
+                for _ in range(concurrency):
                     workers.create_task(work(lines))
 
 
-def measure(base_url: str, folder: Path, scale: float, cache: str | None = None) -> Figure:
-    """Compare the two in requests a second.
+def measure(setting: Setting) -> Iterator[Finding]:
+    """Compare the two in requests a second and in CPU time a record."""
+    records = setting.records(RECORDS)
+    source = write_input(setting.folder / "miss.jsonl", records)
+    with running_endpoint() as base_url:
+        pin(CLIENT_CORE)
+        for name, concurrency, cache in CASES:
 
-    Args:
-        base_url: the endpoint.
-        folder: for files.
-        scale: so many times the usual number of records.
-        cache: the back end of the answers; `None` for the default, the durable journal.
-    """
-    records = round(RECORDS * scale)
-    source = write_input(folder / "miss.jsonl", records)
+            def reference(output: Path, concurrency: int = concurrency) -> None:
+                asyncio.run(by_hand(base_url, source, output / "out.jsonl", concurrency))
 
-    def reference(output: Path) -> None:
-        asyncio.run(by_hand(base_url, source, output / "out.jsonl"))
+            def ours(output: Path, concurrency: int = concurrency, cache: dict[str, object] = cache) -> None:
+                sink = output / "out.jsonl"
+                run(job(base_url, source, sink, cache=cache, concurrency=concurrency), records)
 
-    def streamproc(output: Path) -> None:
-        config = job(base_url, source, output / "out.jsonl", cache=cache)
-        check_report(asyncio.run(DataProcessingPipeline(config).run()), records)
-
-    return compare("miss path" if cache is None else f"miss, cache in {cache}", records, WANTED, reference, streamproc)
+            yield from compare(name, AGAINST, records, reference, ours, setting.pairs)

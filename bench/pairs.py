@@ -1,20 +1,21 @@
-"""Pairs: a reference and streamproc in turn, and the ratio of their rates. Load on the machine meets both alike."""
+"""Pairs: a reference and ours in turn, so that load on the machine meets both alike."""
 
 from __future__ import annotations
 
 import gc
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from bench.figures import Figure, Pair, figure
+from streamproc import PerformanceBenchmark
+
 PAIRS = 5
 
-Scenario = Callable[[Path], None]
-"""Does all the work once, with its output in a fresh folder."""
+Work = Callable[[Path], None]
+"""Does all of it once, with its output in a fresh folder."""
 
 
 class Timing(Struct, frozen=True):
@@ -24,65 +25,48 @@ class Timing(Struct, frozen=True):
     cpu: float
 
 
-class Figure(Struct, frozen=True):
-    """What a scenario found.
-
-    Attributes:
-        name: the scenario.
-        records: in each run.
-        wanted: the least median ratio that is good enough.
-        ratio: the median of streamproc's rate over the reference's, pair by pair.
-        lowest: the worst pair's.
-        highest: the best pair's.
-        reference_rate: the reference's median, in records a second.
-        rate: streamproc's median, in records a second.
-        reference_cpu: the reference's median CPU, in microseconds a record.
-        cpu: streamproc's.
-        reference: each of its runs.
-        streamproc: each of its runs.
-    """
-
-    name: str
-    records: int
-    wanted: float
-    ratio: float
-    lowest: float
-    highest: float
-    reference_rate: float
-    rate: float
-    reference_cpu: float
-    cpu: float
-    reference: list[Timing]
-    streamproc: list[Timing]
-
-
-def timed(run: Scenario) -> Timing:
+def timed(run: Work) -> Timing:
     """Time one run; what earlier ones left to collect is collected before."""
     with tempfile.TemporaryDirectory(prefix="streamproc-bench-") as name:
         gc.collect()
-        wall, cpu = time.perf_counter(), time.process_time()
-        run(Path(name))
-        return Timing(time.perf_counter() - wall, time.process_time() - cpu)
+        with PerformanceBenchmark("run") as benchmark, benchmark.measure():
+            run(Path(name))
+    report = benchmark.report()
+    return Timing(report.mean, report.cpu_seconds)
 
 
-def compare(
-    name: str, records: int, wanted: float, reference: Scenario, streamproc: Scenario, pairs: int = PAIRS
-) -> Figure:
-    """Run the reference and streamproc in turn, `pairs` times after one pair that does not count."""
-    timings = [(timed(reference), timed(streamproc)) for _ in range(1 + pairs)][1:]
-    ratios = [by_hand.wall / ours.wall for by_hand, ours in timings]
-    by_hand, ours = [pair[0] for pair in timings], [pair[1] for pair in timings]
-    return Figure(
-        name=name,
-        records=records,
-        wanted=wanted,
-        ratio=statistics.median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
-        reference_rate=records / statistics.median(timing.wall for timing in by_hand),
-        rate=records / statistics.median(timing.wall for timing in ours),
-        reference_cpu=1e6 * statistics.median(timing.cpu for timing in by_hand) / records,
-        cpu=1e6 * statistics.median(timing.cpu for timing in ours) / records,
-        reference=by_hand,
-        streamproc=ours,
-    )
+def alternate(reference: Work, ours: Work, pairs: int = PAIRS) -> list[tuple[Timing, Timing]]:
+    """Time both, `pairs` times after one pair that does not count; who goes first changes from pair to pair."""
+    timings = []
+    for number in range(1 + pairs):
+        if number % 2:
+            second = timed(ours)
+            timings.append((timed(reference), second))
+        else:
+            timings.append((timed(reference), timed(ours)))
+    return timings[1:]
+
+
+def rates(name: str, against: str, records: int, timings: Sequence[tuple[Timing, Timing]]) -> Figure:
+    """Compare in records a second."""
+    pairs = [(records / reference.wall, records / ours.wall) for reference, ours in timings]
+    return figure(name, against, "/s", pairs)
+
+
+def cpu_beyond(name: str, against: str, records: int, timings: Sequence[tuple[Timing, Timing]]) -> Figure:
+    """Tell how much more CPU time a record takes."""
+    pairs = [(1e6 * reference.cpu / records, 1e6 * ours.cpu / records) for reference, ours in timings]
+    return figure(name, against, "us", pairs, "difference")
+
+
+def compare(name: str, against: str, records: int, reference: Work, ours: Work, pairs: int = PAIRS) -> Iterator[Figure]:
+    """Run both in turn, and compare their rates and what they take of the processor."""
+    timings = alternate(reference, ours, pairs)
+    yield rates(name, against, records, timings)
+    yield cpu_beyond(f"{name}: CPU a record beyond it", against, records, timings)
+
+
+def seconds(name: str, against: str, timings: Sequence[tuple[Timing, Timing]]) -> Figure:
+    """Compare the times on the wall."""
+    pairs: list[Pair] = [(reference.wall, ours.wall) for reference, ours in timings]
+    return figure(name, against, "s", pairs)

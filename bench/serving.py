@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from bench.machine import ENDPOINT_CORE, pin
+from bench.machine import HOME, beside
 from streamproc.simulation import Profile, SimulatedServer, profile_named
 
 
@@ -19,7 +19,8 @@ from streamproc.simulation import Profile, SimulatedServer, profile_named
 def serving(profile: str, **changes: float) -> Iterator[str]:
     """Run an endpoint with a profile, and some of its fields changed, beside this process; give its base URL."""
     command = [sys.executable, "-m", "bench.serving", profile, json.dumps(changes)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with beside():
+        process = subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -36,5 +37,4 @@ async def serve(profile: Profile) -> None:
 
 
 if __name__ == "__main__":
-    pin(ENDPOINT_CORE)
     asyncio.run(serve(replace(profile_named(sys.argv[1]), **json.loads(sys.argv[2]))))

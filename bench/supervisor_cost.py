@@ -1,21 +1,24 @@
 """What watching over a run costs: the processor time of ticks and guards, as a share of one core.
 
-`python -m bench.supervisor_cost` runs a pipeline whose calls hang, so that gauges, windows and records on their way are
+It runs a pipeline whose calls hang, so that gauges, windows and records on their way are
 as in a real run, and ticks its supervisor as often as told, as fast as that goes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import statistics
-import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 from msgspec import Struct
 
+from bench.figures import Finding, figure
+from bench.machine import CLIENT_CORE, pin
+from bench.scenario import Setting
+from streamproc import PerformanceBenchmark
 from streamproc.completions import Completion, Request, Usage
 from streamproc.llm.config import LlmConfig
 from streamproc.pipeline.config import ConcurrencyConfig, PipelineConfig, ResourcesConfig
@@ -29,6 +32,7 @@ TICKS = 1000
 CALLS = 64
 ANSWERED = 5000
 MOST_MS_A_SECOND = 10.0
+"""A hundredth of one core."""
 
 
 class Cost(Struct, frozen=True):
@@ -63,7 +67,7 @@ class _Hanging:
         return Completion(text="ok", model="m", finish_reason="stop", usage=Usage(30, 3))
 
 
-async def measure(ticks: int = TICKS) -> Cost:
+async def cost(ticks: int = TICKS) -> Cost:
     """Tick so often in the middle of a run."""
     config = PipelineConfig(
         llm=LlmConfig(model="m", prompt="{{ text }}", base_url="http://127.0.0.1:9/v1"),
@@ -77,31 +81,26 @@ async def measure(ticks: int = TICKS) -> Cost:
     run: Any = made._run  # noqa: SLF001 - nobody else could tick it as often
     assert isinstance(run, Run)
     supervisor = run._supervisor  # noqa: SLF001
-    ticked, guarded = [], []
-    for _ in range(ticks):
-        began = time.process_time_ns()
-        supervisor.tick()
-        ticked.append(time.process_time_ns() - began)
-        supervisor._guarded_at = 0.0  # noqa: SLF001
-        began = time.process_time_ns()
-        supervisor.guard()
-        guarded.append(time.process_time_ns() - began)
+    ticking = PerformanceBenchmark("ticks", clock=time.process_time)
+    guarding = PerformanceBenchmark("looks at the memory", clock=time.process_time)
+    with ticking, guarding:
+        for _ in range(ticks):
+            with ticking.measure():
+                supervisor.tick()
+            supervisor._guarded_at = 0.0  # noqa: SLF001
+            with guarding.measure():
+                supervisor.guard()
     task.cancel()
     await asyncio.wait([task])
-    tick, guard = statistics.mean(ticked) / 1e3, statistics.mean(guarded) / 1e3
-    a_second = (tick / TICK_SECONDS + guard / GUARD_SECONDS) / 1e3
-    ordered = sorted(ticked)
-    return Cost(statistics.median(ticked) / 1e3, ordered[int(0.99 * len(ordered))] / 1e3, guard, a_second)
+    ticked, guarded = ticking.report(), guarding.report()
+    a_second = 1e3 * (ticked.mean / TICK_SECONDS + guarded.mean / GUARD_SECONDS)
+    return Cost(1e6 * ticked.p50, 1e6 * ticked.p99, 1e6 * guarded.mean, a_second)
 
 
-def main() -> int:
-    """Measure and print; 1 where it is more than a hundredth of a core."""
-    cost = asyncio.run(measure())
-    print(f"a tick {cost.tick:.0f} us (99 of 100 at most {cost.tick_p99:.0f} us)")
-    print(f"a look at the memory {cost.guard:.1f} us")
-    print(f"together at most {cost.ms_a_second:.2f} ms a second; wanted: less than {MOST_MS_A_SECOND:.0f}")
-    return int(cost.ms_a_second >= MOST_MS_A_SECOND)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(setting: Setting) -> Iterator[Finding]:
+    """Tell what it takes in a second, beside that second."""
+    pin(CLIENT_CORE)
+    costs = [asyncio.run(cost(setting.records(TICKS))) for _ in range(setting.pairs)]
+    against = "a second of one core"
+    yield figure("ticks and guards", against, "ms", [(1000.0, each.ms_a_second) for each in costs], "ours")
+    yield figure("99 of 100 ticks within", against, "ms", [(1000.0, each.tick_p99 / 1e3) for each in costs], "ours")

@@ -77,6 +77,20 @@ def read_corda(path: Path) -> list[Request]:
         return [(key, 1) for (key,) in struct.iter_unpack(">q", file.read())]
 
 
+def read(path: Path) -> list[Request]:
+    """Read a trace: libCacheSim's `.oracleGeneral.bin.xz`, Corda's `.gz`, or text with a key and perhaps a size a line.
+
+    The text's columns are separated by commas or spaces; keys may be anything.
+    """
+    if path.name.endswith(".bin.xz"):
+        return read_cloud_physics(path)
+    if path.suffix == ".gz":
+        return read_corda(path)
+    numbers: dict[str, int] = {}
+    rows = (line.replace(",", " ").split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    return [(numbers.setdefault(key, len(numbers)), int(size[0]) if size else 1) for key, *size in rows]
+
+
 def play(requests: Iterable[Request], policy: PolicyName, max_bytes: int) -> tuple[int, float]:
     """Look every key up, and set what is missing; give misses and hit ratio."""
     cache: BoundedCache[int, int] = BoundedCache(make_policy(policy, max_bytes), max_bytes=max_bytes, size_of=int)

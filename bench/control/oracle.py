@@ -122,7 +122,7 @@ def _sweep(scenario: Scenario) -> list[Static]:
 
     def attempt(limit: int, pace: float | None) -> None:
         if (limit, pace) not in tried:
-            result = play.play(scenario, _fixed(scenario, limit, pace))
+            result = play.play(scenario, fixed_at(scenario, limit, pace))
             tried[limit, pace] = Static(limit, pace, result.goodput, result.p99)
 
     for pace in PACES if paced else (None,):
@@ -138,7 +138,8 @@ def _sweep(scenario: Scenario) -> list[Static]:
     return list(tried.values())
 
 
-def _fixed(scenario: Scenario, limit: int, pace: float | None) -> Fixed:
+def fixed_at(scenario: Scenario, limit: int, pace: float | None) -> Fixed:
+    """Make the controller with a limit that never moves, and a pace as a share of the account's limit."""
     profile = scenario.profile
     requests = pace * profile.requests_per_minute / 60 if pace and profile.requests_per_minute else None
     tokens = pace * profile.tokens_per_minute / 60 if pace and profile.tokens_per_minute else None

@@ -157,18 +157,18 @@ def demo(
         raise SystemExit(run_demo(folder, overwrite, progress.value))
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def bench(
-    scenarios: Annotated[
+    arguments: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(help="pipeline, cache, control, ...; all if none."),
+        typer.Argument(metavar="[SCENARIO]...", help="See `streamproc bench --help`."),
     ] = None,
 ) -> None:
-    """Measure, as ratios against loops by hand and the best fixed settings. Needs the source checkout."""
+    """Measure against loops by hand, as ratios. Needs the source checkout; --list shows what is measured."""
     with errors_as_exits():
-        from streamproc.cli.bench import run_scenarios
+        from streamproc.cli.bench import run_bench
 
-        raise SystemExit(run_scenarios(scenarios or []))
+        raise SystemExit(run_bench(arguments or []))
 
 
 @cache_app.command("stats")

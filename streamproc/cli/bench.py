@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamproc
 from streamproc.errors import ConfigError
 
-SCENARIOS = {
-    "pipeline": ["bench"],
-    "cache": ["bench.cache_paths"],
-    "control": ["bench.control", "--seeds", "both"],
-    "control-http": ["bench.control_http"],
-    "embeddings": ["bench.embeddings"],
-    "supervisor": ["bench.supervisor_cost"],
-}
-"""Modules that are run, with their arguments, by the scenarios' names."""
 
-
-def run_scenarios(names: list[str]) -> int:
-    """Run the scenarios named, or all, one after another, and give the first exit code that is not 0.
+def run_bench(arguments: Sequence[str]) -> int:
+    """Hand the command line to the benchmarks, and give their exit code.
 
     Raises:
-        ConfigError: there is none of that name, or this is no source checkout.
+        ConfigError: this is no source checkout.
     """
-    for name in names:
-        if name not in SCENARIOS:
-            raise ConfigError(f"{name}: no such scenario; there are {', '.join(SCENARIOS)}")
     home = Path(streamproc.__file__).parents[1]
     if not (home / "bench" / "__main__.py").exists():
         raise ConfigError("bench: the benchmarks come with the source; clone it, and run `make bench` there")
-    codes = [
-        subprocess.run([sys.executable, "-m", *SCENARIOS[name]], cwd=home, check=False).returncode  # noqa: S603 - our own
-        for name in names or SCENARIOS
-    ]
-    return next((code for code in codes if code), 0)
+    if str(home) not in sys.path:
+        sys.path.insert(0, str(home))
+    code: int = importlib.import_module("bench.__main__").main(arguments)
+    return code
