@@ -11,13 +11,16 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from bench.figures import Series
 from bench.runner import Outcome
 from bench.show import number
 
 OURS, CEILING, GOAL = "#2a6f97", "#d9dee3", "#c1121f"
+TEXT = "#4a545e"
+WIDEST = 1.25
+"""Beyond this share of a ceiling a spread is cut off."""
 PALETTE = ("#2a6f97", "#468faf", "#61a5c2", "#89c2d9", "#a9d6e5")
 STYLE: Any = {
     "font.size": 9.0,
@@ -26,8 +29,8 @@ STYLE: Any = {
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.edgecolor": "#8a949e",
-    "xtick.color": "#4a545e",
-    "ytick.color": "#4a545e",
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
     "legend.frameon": False,
     "savefig.dpi": 130,
 }
@@ -63,27 +66,29 @@ def _throughput(outcomes: Sequence[Outcome]) -> Picture | None:
     ]
     if not rows:
         return None
-    picture = Picture(figsize=(9.5, 1.5 + 0.55 * len(rows)), layout="constrained")
+    picture = Picture(figsize=(10.0, 1.4 + 0.42 * len(rows)), layout="constrained")
     axes = picture.add_subplot()
     places = range(len(rows))
-    axes.barh(places, [1.0] * len(rows), height=0.72, color=CEILING)
-    axes.barh(places, [figure.median for _, figure in rows], height=0.44, color=OURS)
+    axes.barh(places, [1.0] * len(rows), height=0.72, color=CEILING, label="the ceiling")
+    axes.barh(places, [figure.median for _, figure in rows], height=0.44, color=OURS, label="ours, median")
     for place, (_, figure) in zip(places, rows, strict=True):
-        axes.plot([figure.lowest, figure.highest], [place, place], color="black", linewidth=1.0, solid_capstyle="butt")
+        spread = axes.plot([figure.lowest, figure.highest], [place, place], color="black", linewidth=1.0)
         if figure.goal is not None:
-            axes.plot([figure.goal.bound] * 2, [place - 0.36, place + 0.36], color=GOAL, linewidth=2.0)
-        axes.text(0.008, place, number(figure.ours, "/s"), va="center", color="white", fontweight="bold")
-        end = f"{number(figure.reference, '/s')}  {figure.against}"
-        axes.text(max(1.0, figure.highest) + 0.012, place, end, va="center", color="#4a545e")
+            wanted = axes.plot([figure.goal.bound] * 2, [place - 0.36, place + 0.36], color=GOAL, linewidth=2.0)
+            wanted[0].set_label("wanted")
+        said = f"{number(figure.ours)} of {number(figure.reference, '/s')}, {figure.against}"
+        axes.text(1.02, place, said, va="center", color=TEXT, transform=axes.get_yaxis_transform())
+    spread[0].set_label("lowest to highest pair")
     axes.set_yticks(places, [name for name, _ in rows])
     axes.invert_yaxis()
-    axes.set_xlim(0, max(1.0, *(figure.highest for _, figure in rows)) + 0.45)
-    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], ["0", "20 %", "40 %", "60 %", "80 %", "100 %"])
+    axes.set_xlim(0, min(WIDEST, max(1.0, *(figure.highest for _, figure in rows))))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(
-        "Throughput as a share of its ceiling: blue ours, black lowest to highest pair, grey the ceiling, red wanted"
-    )
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    picture.suptitle("throughput beside its ceilings", x=0.01, ha="left", fontweight="bold")
+    picture.legend(once.values(), list(once), loc="outside upper right", ncols=len(once))
     return picture
 
 
