@@ -14,7 +14,7 @@ from bench.pairs import alternate, seconds
 from bench.scenario import Setting
 from bench.workload import MODEL, PROMPT, write_input
 
-TIMES = 3
+TIMES = 2
 """Starts are short, so there are so many times as many pairs."""
 COMMAND = str(Path(sys.executable).with_name("streamproc"))
 BARE = [sys.executable, "-c", "pass"]
