@@ -22,6 +22,8 @@ ONCE = 0.2
 """The share of requests whose key never comes again."""
 SHARES = (0.01, 0.1)
 """Of the different keys: how many the cache has room for."""
+LEAST_ROOM = 10
+"""S3-FIFO keeps nothing that is larger than a tenth of the room."""
 POLICIES: tuple[PolicyName, ...] = ("lru", "gdsf", "s3fifo")
 
 
@@ -64,7 +66,7 @@ def measure(setting: Setting) -> Iterator[Finding]:
     for share in SHARES:
         pairs: dict[str, list[Pair]] = {policy: [] for policy in POLICIES}
         for requests in traces:
-            room = max(1, round(share * len(set(requests))))
+            room = max(LEAST_ROOM, round(share * len(set(requests))))
             limit = 100 * best(requests, room)
             for policy in POLICIES:
                 pairs[policy].append((limit, 100 * play(requests, policy, room)[1]))
@@ -73,7 +75,7 @@ def measure(setting: Setting) -> Iterator[Finding]:
     for path in setting.traces:
         requests = [(key, 1) for key, _ in read(path)]  # the best choice among different sizes is not known
         for share in SHARES:
-            room = max(1, round(share * len(set(requests))))
+            room = max(LEAST_ROOM, round(share * len(set(requests))))
             limit = 100 * best(requests, room)
             for policy in POLICIES:
                 ratio = 100 * play(requests, policy, room)[1]
