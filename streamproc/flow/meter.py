@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from streamproc._log import log
 from streamproc.flow.clock import Clock
+from streamproc.flow.whereabouts import STAGES, Place, Whereabouts
 
 SECONDS_BOUNDS = tuple(0.001 * 2.0**step for step in range(18))
 """Upper bounds of the histogram buckets, in seconds: 1 ms to 131 s, each twice the one before."""
+_SECONDS_IN: dict[Place, str] = {place: f"record_{place}_seconds_total" for place in STAGES}
 
 
 class Distribution(Struct, frozen=True):
@@ -44,7 +46,8 @@ class Snapshot(Struct, frozen=True):
 
     Attributes:
         at: seconds of the event loop's clock.
-        counters: what only grows, by name (`records_completed_total`).
+        counters: what only grows, by name (`records_completed_total`); the seconds that all records have spent in a
+            stage are there, too (`record_endpoint_seconds_total`).
         gauges: what goes up and down, by name (`llm_call_permits_in_use`).
         distributions: of durations, by name (`model_call_seconds`).
     """
@@ -58,6 +61,10 @@ class Snapshot(Struct, frozen=True):
         """Give a counter as a whole number; 0 where nothing was counted."""
         return int(self.counters.get(name, 0))
 
+    def seconds_in(self, stage: Place) -> float:
+        """Give the seconds that all accepted records together have spent in a stage."""
+        return self.counters[_SECONDS_IN[stage]]
+
     def as_dict(self) -> dict[str, Any]:
         """Give plain data, for JSON."""
         return {"at": self.at, **self.counters, **self.gauges}
@@ -66,11 +73,15 @@ class Snapshot(Struct, frozen=True):
 class Meter:
     """Collect figures. Counters and distributions are written as things happen; gauges are read when asked.
 
+    Attributes:
+        whereabouts: of the records.
+
     Args:
         clock: gives the time of a snapshot, in seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.whereabouts = Whereabouts()
         self._clock = clock
         self._counters: dict[str, float] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
@@ -102,9 +113,11 @@ class Meter:
 
     def snapshot(self) -> Snapshot:
         """Read every figure at this moment."""
+        at = self._clock()
+        places = {_SECONDS_IN[place]: seconds for place, seconds in self.whereabouts.seconds(at).items()}
         return Snapshot(
-            at=self._clock(),
-            counters=dict(self._counters),
+            at=at,
+            counters=self._counters | places,
             gauges=dict(self._read_gauges()),
             distributions={
                 name: Distribution(sum(buckets), total[0], tuple(buckets))

@@ -139,6 +139,8 @@ class Endpoint(Generic[Q, A]):
             ProviderError: what it amounts to for the record or the run.
         """
         started_at, tokens = self._clock(), estimated_tokens(request)
+        records, places = _records(request), self._meter.whereabouts
+        places.move(records, "admission", "endpoint", started_at)
         self._meter.add("model_calls_total")
         self.admission.started(tokens, started_at)
         ending: Ending = "failed"
@@ -163,6 +165,7 @@ class Endpoint(Generic[Q, A]):
         finally:
             now = self._clock()
             self._meter.observe("model_call_seconds", now - started_at)
+            places.move(records, "endpoint", "keeping" if ending == "answered" else "admission", now)
             self.admission.finished(
                 Attempt(started_at, now, ending, usage.prompt_tokens, usage.completion_tokens, retry_after), tokens
             )
@@ -189,7 +192,7 @@ class Endpoint(Generic[Q, A]):
             self._meter.add("model_calls_total", more)
             self._meter.add(f"model_errors_{Ambiguous.kind}_total", more)
 
-    async def rest(self, seconds: float, retries: Retries) -> None:
+    async def rest(self, request: Q, seconds: float, retries: Retries) -> None:
         """Wait before a record's next attempt, or until a halt is requested.
 
         While the endpoint is down everybody waits for it together, in `turn`. A wait of the record's own beside that
@@ -197,6 +200,8 @@ class Endpoint(Generic[Q, A]):
         shows: no longer than the attempts in the air take.
         """
         together = self.admission.down and self.silence.of_endpoint
+        records, places = _records(request), self._meter.whereabouts
+        places.move(records, "admission", "retry", self._clock())
         self.resting += 1
         try:
             await self._halt.sleep(min(seconds, OUTAGE_REST_SECONDS) if together else seconds)
@@ -204,6 +209,7 @@ class Endpoint(Generic[Q, A]):
                 await self._halt.sleep(VERDICT_SECONDS)
         finally:
             self.resting -= 1
+            places.move(records, "retry", "admission", self._clock())
 
     async def _attempt(self, request: Q) -> A:
         scope = self._deadlines.start()
@@ -234,6 +240,10 @@ class Endpoint(Generic[Q, A]):
         if self._unreached:
             log.info("endpoint.reachable")
             self._unreached = 0
+
+
+def _records(request: Request | Batch) -> int:
+    return len(request.requests) if isinstance(request, Batch) else 1
 
 
 def estimated_tokens(request: Request | Batch) -> int:

@@ -103,7 +103,7 @@ class BatchCallHandler:
                 delay = retries.after(error, self._random.random(), self._endpoint.silence)
                 if delay is not None:
                     tell_retry(part.batch.requests[0], error, delay, retries.sent)
-                    await self._endpoint.rest(delay, retries)
+                    await self._endpoint.rest(part.batch, delay, retries)
                 if self._halt.requested:
                     return []
                 if delay is None or retries.used_up:

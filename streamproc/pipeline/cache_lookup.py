@@ -65,7 +65,8 @@ class CacheLookupHandler:
         """Send hits and render errors to the sink, misses to the model; joined records wait with their flight."""
         outcomes: list[Outcome] = []
         calls: list[Call] = []
-        began_at = anyio.current_time()
+        places, began_at = self._meter.whereabouts, anyio.current_time()
+        places.move(len(batch), "lookup_queue", "lookup", began_at)
         for envelope in batch:
             try:
                 request: Request = self._task.render(envelope.record)
@@ -76,6 +77,8 @@ class CacheLookupHandler:
             flight = self._flights.board(key, envelope)
             if flight is not None:
                 calls.append(Call(request, flight))
+        own = len(outcomes) + len(calls)
+        places.move(len(batch) - own, "lookup", "shared_call", began_at)
         misses: list[Call] = []
         for call, answer in zip(calls, await self._look_up(calls), strict=True):
             if answer is None:
@@ -84,7 +87,12 @@ class CacheLookupHandler:
                 self._meter.add("cache_hits_total")
                 outcomes.extend(self._landing.answered(call, answer.completion, "cache", 0))
         self._meter.add("cache_misses_total", len(misses))
-        seconds = anyio.current_time() - began_at
+        ended_at = anyio.current_time()
+        hits = own - len(misses)
+        places.move(len(misses), "lookup", "admission", ended_at)
+        places.move(hits, "lookup", "sink_queue", ended_at)
+        places.move(len(outcomes) - hits, "shared_call", "sink_queue", ended_at)
+        seconds = ended_at - began_at
         self._meter.observe("cache_lookup_seconds", seconds)
         self._observe(len(batch), seconds, len(batch), 0)
         await self._outcomes.send(outcomes)

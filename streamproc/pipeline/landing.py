@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from streamproc._log import debugging, log
 from streamproc.completions import Completion
+from streamproc.flow.clock import Clock
 from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
+from streamproc.flow.whereabouts import Place
 from streamproc.pipeline.task import Call, Task
 from streamproc.records import Completed, Envelope, Failed, Outcome, RecordError
 
@@ -54,12 +56,14 @@ class Landing:
         task: parses answers.
         flights: where the flights are in the air.
         meter: gets the figures.
+        clock: seconds of the event loop.
     """
 
-    def __init__(self, task: Task[Any], flights: Flights[Envelope], meter: Meter) -> None:
+    def __init__(self, task: Task[Any], flights: Flights[Envelope], meter: Meter, clock: Clock) -> None:
         self._task = task
         self._flights = flights
         self._meter = meter
+        self._clock = clock
 
     def answered(
         self, call: Call, completion: Completion, origin: Literal["cache", "model"], sent: int
@@ -73,6 +77,8 @@ class Landing:
             sent: calls made for it.
         """
         waiters = self._flights.land(call.flight)
+        if origin == "model":
+            self._leave("keeping", len(waiters))
         if len(waiters) > 1:
             self._meter.add("records_coalesced_total", len(waiters) - 1)
         error = _unusable(completion)
@@ -93,7 +99,16 @@ class Landing:
 
     def failed(self, call: Call, error: RecordError, sent: int) -> list[Outcome]:
         """Land a flight without an answer: everyone who waited fails alike."""
-        return [Failed(waiter, error, sent) for waiter in self._flights.land(call.flight)]
+        waiters = self._flights.land(call.flight)
+        self._leave("admission", len(waiters))
+        return [Failed(waiter, error, sent) for waiter in waiters]
+
+    def _leave(self, place: Place, waiters: int) -> None:
+        """Have a call's record leave where it was, and those who shared the call."""
+        places, now = self._meter.whereabouts, self._clock()
+        places.move(1, place, "sink_queue", now)
+        if waiters > 1:
+            places.move(waiters - 1, "shared_call", "sink_queue", now)
 
 
 def contained(kind: str, raised: BaseException) -> RecordError:

@@ -90,7 +90,7 @@ class LlmCallHandler:
                 delay = retries.after(error, self._random.random(), self._endpoint.silence)
                 if delay is not None:
                     tell_retry(call.request, error, delay, retries.sent)
-                    await self._endpoint.rest(delay, retries)
+                    await self._endpoint.rest(call.request, delay, retries)
                 if self._halt.requested:
                     return
                 if delay is None or retries.used_up:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import Struct
 
 from streamproc._log import log
 from streamproc.flow.meter import Snapshot
+from streamproc.flow.whereabouts import STAGES
 from streamproc.monitoring.process import peak_resident_bytes
 from streamproc.pipeline.findings import Findings
 from streamproc.sinks.sink import Tally
@@ -44,6 +46,10 @@ class RunReport(Struct, frozen=True, kw_only=True):
         evidence: the figures that say so, when it did so last.
         recommendations: what would make it faster.
         alerts: what was alerted, the last hundred.
+        stage_seconds: where records spent their time, in seconds of all of them together: `lookup_queue`, `lookup`,
+            `shared_call` (another record's), `admission` (permit, pace, a pause of the storage), `endpoint`, `retry`
+            (the sleep before one), `keeping` (of the answer), `sink_queue`, `sink`.
+        mean_record_seconds: from a record's acceptance to its delivery, on average; the sum of the former by record.
         workers_needed: workers of this size that would have met `resources.deadline_seconds`; `None` without one.
     """
 
@@ -70,6 +76,8 @@ class RunReport(Struct, frozen=True, kw_only=True):
     evidence: str
     recommendations: tuple[str, ...]
     alerts: tuple[str, ...]
+    stage_seconds: Mapping[str, float]
+    mean_record_seconds: float
     workers_needed: int | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,6 +99,7 @@ def report_of(
         findings: what it has shown about itself.
     """
     completed, failed = snapshot.counter("records_completed_total"), snapshot.counter("records_failed_total")
+    stage_seconds: dict[str, float] = {stage: snapshot.seconds_in(stage) for stage in STAGES}
     return RunReport(
         ending=ending,
         records=completed + failed,
@@ -115,6 +124,8 @@ def report_of(
         evidence=findings.evidence,
         recommendations=findings.recommendations,
         alerts=findings.alerts,
+        stage_seconds=stage_seconds,
+        mean_record_seconds=sum(stage_seconds.values()) / max(1, snapshot.counter("records_accepted_total")),
         workers_needed=findings.workers_needed,
     )
 

@@ -99,7 +99,9 @@ class SourceHandler:
 
     async def handle(self, batch: Sequence[Accepted], permit: Permit) -> None:
         """Send a batch on its ways."""
+        accepted_at = batch[0][1].accepted_at
         self._meter.add("records_accepted_total", len(batch))
+        self._meter.whereabouts.move(len(batch), "outside", "lookup_queue", accepted_at)
         readable: list[Envelope] = []
         failed: list[Outcome] = []
         for row, envelope in batch:
@@ -107,5 +109,6 @@ class SourceHandler:
                 failed.append(Failed(envelope, row.content.error))
             else:
                 readable.append(envelope)
+        self._meter.whereabouts.move(len(failed), "lookup_queue", "sink_queue", accepted_at)
         await self._outcomes.send(failed)
         await self._onward.send(readable)

@@ -96,7 +96,7 @@ class Wiring:
         to_sink, outcomes = open_channel("outcomes", ledger.capacity)
         lookup_to_sink, model_to_sink = to_sink.clone(), to_sink.clone()
         flights: Flights[Envelope] = Flights()
-        landing = Landing(parts.task, flights, meter)
+        landing = Landing(parts.task, flights, meter, asyncio.get_running_loop().time)
         run_id = parts.sink.run_id
         model = ModelStage(parts, self.endpoint, landing, model_to_sink, halt, meter, self._pause)
         read_at_a_time = sizes.max_size if batched else sizes.initial_size
