@@ -1,118 +1,110 @@
-"""The command line: its subcommands and their options. What each does stands in a file of its own."""
+"""The command line: its subcommands and their options. What each does stands in a file of its own.
+
+That file is loaded when its subcommand runs, so that `--help` and mistakes in usage answer at once.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Any, Literal, TypeVar
 
-import typer
+import click
 
 from streamproc.cli.exits import errors_as_exits
 
-app = typer.Typer(
-    name="streamproc",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+F = TypeVar("F", bound=Callable[..., Any])
+
+_job = click.argument("job", metavar="JOB.yaml", type=click.Path(path_type=Path))
+_progress = click.option(
+    "--progress",
+    type=click.Choice(["auto", "rich", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="How progress is shown.",
 )
-cache_app = typer.Typer(name="cache", help="Look at or clean the answers that a job keeps.", no_args_is_help=True)
-app.add_typer(cache_app)
+_overwrite = click.option("--overwrite", is_flag=True, help="Discard earlier output and start anew.")
 
 
-class Progress(StrEnum):
-    """How progress is shown."""
+def _settings(*, input: bool = True) -> Callable[[F], F]:  # noqa: A002 - the option's name
+    """Give a subcommand the options that change its job: --set, --input and --output."""
+    options: list[Callable[[F], F]] = [
+        click.option(
+            "--set",
+            "settings",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="Set a key of the job, such as llm.model=NAME. Repeatable.",
+        )
+    ]
+    if input:
+        options.append(click.option("--input", metavar="PATH", help="In place of source.path."))
+    options.append(click.option("--output", metavar="PATH", help="In place of sink.path."))
 
-    AUTO = "auto"
-    RICH = "rich"
-    PLAIN = "plain"
-    NONE = "none"
+    def with_options(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
 
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The least that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
+    return with_options
 
 
-Job = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.")]
-Settings = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the job, such as llm.model=NAME. Repeatable."),
-]
-Input = Annotated[Optional[str], typer.Option("--input", metavar="PATH", help="In place of source.path.")]  # noqa: UP045
-Output = Annotated[Optional[str], typer.Option("--output", metavar="PATH", help="In place of sink.path.")]  # noqa: UP045
-ProgressOption = Annotated[Progress, typer.Option("--progress", help="How progress is shown.")]
-LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How log lines look.")]
-LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="The least that is logged.")]
+class _InOrder(click.Group):
+    """Lists its subcommands in the order in which they stand here: the ones that people need first."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"streamproc {version('streamproc')}")
-        raise typer.Exit
-
-
-@app.callback()
-def streamproc(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
+@click.group(cls=_InOrder)
+@click.version_option(package_name="streamproc", message="%(package)s %(version)s")
+def streamproc() -> None:
     """Send thousands to millions of records through a language model, each exactly once."""
 
 
-@app.command()
+@streamproc.command()
+@_job
+@_settings()
+@click.option("--limit", type=click.IntRange(min=1), help="Accept at most N records this time.")
+@_overwrite
+@click.option("--summary-json", metavar="PATH|-", help="Write the figures as JSON; - for standard output.")
+@_progress
+@click.option(
+    "--log-format",
+    type=click.Choice(["console", "json"]),
+    default="console",
+    show_default=True,
+    help="How log lines look.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least that is logged.",
+)
+@click.option("--log-bodies", is_flag=True, help="With --log-level debug: show what is sent and answered.")
+@click.option("--profile", metavar="PATH.html", help="Write where this process spends its time, as a page to look at.")
 def run(
-    job: Job,
-    settings: Settings = None,
-    input: Input = None,  # noqa: A002 - the option's name
-    output: Output = None,
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Accept at most N records this time.")] = None,  # noqa: UP045
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard earlier output and start anew.")] = False,
-    summary_json: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--summary-json", metavar="PATH|-", help="Write the figures as JSON; - for standard output."),
-    ] = None,
-    progress: ProgressOption = Progress.AUTO,
-    log_format: LogFormatOption = LogFormat.CONSOLE,
-    log_level: LogLevelOption = LogLevel.INFO,
-    log_bodies: Annotated[
-        bool, typer.Option("--log-bodies", help="With --log-level debug: show what is sent and answered.")
-    ] = False,
+    job: Path,
+    settings: tuple[str, ...],
+    input: str | None,  # noqa: A002 - the option's name
+    output: str | None,
+    log_format: Literal["console", "json"],
+    **options: Any,
 ) -> None:
     """Run a job, or continue it where it stopped."""
-    with errors_as_exits(log_format.value):
+    with errors_as_exits(log_format):
         from streamproc.cli.run import RunOptions, run_job
 
-        options = RunOptions(
-            settings=with_paths(settings, input, output),
-            limit=limit,
-            overwrite=overwrite,
-            summary_json=summary_json,
-            progress=progress.value,
-            log_format=log_format.value,
-            log_level=log_level.value,
-            log_bodies=log_bodies,
-        )
-        raise SystemExit(run_job(job, options))
+        given = with_paths(settings, input, output)
+        raise SystemExit(run_job(job, RunOptions(settings=given, log_format=log_format, **options)))
 
 
-@app.command()
-def check(job: Job, settings: Settings = None, input: Input = None, output: Output = None) -> None:  # noqa: A002
+@streamproc.command()
+@_job
+@_settings()
+def check(job: Path, settings: tuple[str, ...], input: str | None, output: str | None) -> None:  # noqa: A002
     """Validate a job; show its settings and its first request. Uses no network."""
     with errors_as_exits():
         from streamproc.cli.check import check_job
@@ -120,8 +112,10 @@ def check(job: Job, settings: Settings = None, input: Input = None, output: Outp
         raise SystemExit(check_job(job, with_paths(settings, input, output)))
 
 
-@app.command()
-def verify(job: Job, settings: Settings = None, input: Input = None, output: Output = None) -> None:  # noqa: A002
+@streamproc.command()
+@_job
+@_settings()
+def verify(job: Path, settings: tuple[str, ...], input: str | None, output: str | None) -> None:  # noqa: A002
     """Prove that every input record ended exactly once, and that output and state agree."""
     with errors_as_exits():
         from streamproc.cli.verify import verify_job
@@ -129,14 +123,13 @@ def verify(job: Job, settings: Settings = None, input: Input = None, output: Out
         raise SystemExit(verify_job(job, with_paths(settings, input, output)))
 
 
-@app.command()
-def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    profile: Annotated[str, typer.Option(help="How the endpoint behaves; see docs/operating.md.")] = "hosted",
-    seed: Annotated[int, typer.Option(help="Equal seeds, equal behaviour.")] = 0,
-    api_key: Annotated[Optional[str], typer.Option(help="Refuse any other key.")] = None,  # noqa: UP045
-    ledger: Annotated[Optional[Path], typer.Option(help="Append a line for each request that was billed.")] = None,  # noqa: UP045
-) -> None:
+@streamproc.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--profile", default="hosted", show_default=True, help="How it behaves; see docs/operating.md.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds, equal behaviour.")
+@click.option("--api-key", help="Refuse any other key.")
+@click.option("--ledger", type=click.Path(path_type=Path), help="Append a line for each request that was billed.")
+def simulate(port: int, profile: str, seed: int, api_key: str | None, ledger: Path | None) -> None:
     """Serve an OpenAI-compatible endpoint that behaves like a real engine under load."""
     with errors_as_exits():
         from streamproc.cli.simulate import serve
@@ -144,35 +137,43 @@ def simulate(
         serve(port, profile, seed, api_key, ledger)
 
 
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option(help="Where everything is put.")] = Path("streamproc-demo"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard earlier output and start anew.")] = False,
-    progress: ProgressOption = Progress.AUTO,
-) -> None:
+@streamproc.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("streamproc-demo"),
+    show_default=True,
+    help="Where everything is put.",
+)
+@_overwrite
+@_progress
+def demo(folder: Path, overwrite: bool, progress: Literal["auto", "rich", "plain", "none"]) -> None:
     """Do the main job on real text, with a simulated endpoint and nothing to configure."""
     with errors_as_exits():
         from streamproc.cli.demo import run_demo
 
-        raise SystemExit(run_demo(folder, overwrite, progress.value))
+        raise SystemExit(run_demo(folder, overwrite, progress))
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-def bench(
-    arguments: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[SCENARIO]...", help="See `streamproc bench --help`."),
-    ] = None,
-) -> None:
+@streamproc.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, metavar="[SCENARIO]...", type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
     """Measure against loops by hand, as ratios. Needs the source checkout; --list shows what is measured."""
     with errors_as_exits():
         from streamproc.cli.bench import run_bench
 
-        raise SystemExit(run_bench(arguments or []))
+        raise SystemExit(run_bench(list(arguments)))
 
 
-@cache_app.command("stats")
-def cache_stats(job: Job, settings: Settings = None, output: Output = None) -> None:
+@streamproc.group("cache")
+def cache_commands() -> None:
+    """Look at or clean the answers that a job keeps."""
+
+
+@cache_commands.command("stats")
+@_job
+@_settings(input=False)
+def cache_stats(job: Path, settings: tuple[str, ...], output: str | None) -> None:
     """Show what a job's cache holds."""
     with errors_as_exits():
         from streamproc.cli.cache import stats
@@ -180,8 +181,10 @@ def cache_stats(job: Job, settings: Settings = None, output: Output = None) -> N
         stats(job, with_paths(settings, None, output))
 
 
-@cache_app.command("prune")
-def cache_prune(job: Job, settings: Settings = None, output: Output = None) -> None:
+@cache_commands.command("prune")
+@_job
+@_settings(input=False)
+def cache_prune(job: Path, settings: tuple[str, ...], output: str | None) -> None:
     """Remove answers whose time is over."""
     with errors_as_exits():
         from streamproc.cli.cache import prune
@@ -189,8 +192,10 @@ def cache_prune(job: Job, settings: Settings = None, output: Output = None) -> N
         prune(job, with_paths(settings, None, output))
 
 
-@cache_app.command("clear")
-def cache_clear(job: Job, settings: Settings = None, output: Output = None) -> None:
+@cache_commands.command("clear")
+@_job
+@_settings(input=False)
+def cache_clear(job: Path, settings: tuple[str, ...], output: str | None) -> None:
     """Remove all answers; they are paid again when they are needed again."""
     with errors_as_exits():
         from streamproc.cli.cache import clear
@@ -198,9 +203,9 @@ def cache_clear(job: Job, settings: Settings = None, output: Output = None) -> N
         clear(job, with_paths(settings, None, output))
 
 
-def with_paths(settings: list[str] | None, source: str | None, sink: str | None) -> list[str]:
+def with_paths(settings: Sequence[str], source: str | None, sink: str | None) -> list[str]:
     """Give the settings with those that --input and --output stand for; the path goes in as a quoted YAML text."""
-    given = list(settings or ())
+    given = list(settings)
     for place, path in (("source.path", source), ("sink.path", sink)):
         if path is not None:
             quoted = path.replace("'", "''")
@@ -210,4 +215,4 @@ def with_paths(settings: list[str] | None, source: str | None, sink: str | None)
 
 def main() -> None:
     """Run the command; ends the process with one of the documented exit codes."""
-    app()
+    streamproc(prog_name="streamproc")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from rich.console import Console
 from streamproc.cli import exits
 from streamproc.cli.interruptions import Interruptions, exit_code, listening
 from streamproc.cli.jobs import load_job
+from streamproc.cli.profiling import profiled
 from streamproc.cli.steady import SteadyText
 from streamproc.cli.summary import summary_of
 from streamproc.errors import ConfigError, StorageFailed, first_of
@@ -38,6 +40,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
     log_bodies: bool = False
+    profile: str | None = None
 
 
 def run_job(job: Path, options: RunOptions) -> int:
@@ -47,11 +50,17 @@ def run_job(job: Path, options: RunOptions) -> int:
     config = load_job(job, options.settings)
     _refuse_unwritable(options.summary_json)
     _collect_less()
-    return asyncio.run(run_config(config, options))
+    with profiled(options.profile) as watchers:
+        return asyncio.run(run_config(config, options, watchers))
 
 
-async def run_config(config: PipelineConfig, options: RunOptions) -> int:
+async def run_config(config: PipelineConfig, options: RunOptions, watchers: Sequence[Watcher] = ()) -> int:
     """Run a job, show its progress and its summary, and give the exit code.
+
+    Args:
+        config: the job.
+        options: what else the command line says.
+        watchers: look at snapshots, beside the progress.
 
     Raises:
         StreamprocError: the run could not begin, or failed; the summary is shown all the same.
@@ -68,7 +77,7 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
     with listening(interruptions):
         try:
             with progress("none" if as_json and options.progress == "auto" else options.progress, console) as show:
-                return await _run(pipeline, options.limit, show, interruptions)
+                return await _run(pipeline, options.limit, [show, *watchers], interruptions)
         finally:
             if pipeline.report is not None:
                 if not as_json:
@@ -76,11 +85,13 @@ async def run_config(config: PipelineConfig, options: RunOptions) -> int:
                 _write_summary(pipeline.report, options.summary_json)
 
 
-async def _run(pipeline: DataProcessingPipeline, limit: int | None, show: Watcher, interruptions: Interruptions) -> int:
+async def _run(
+    pipeline: DataProcessingPipeline, limit: int | None, watchers: Sequence[Watcher], interruptions: Interruptions
+) -> int:
     try:
         async with asyncio.TaskGroup() as group:
             with interruptions.steering(pipeline, group, asyncio.get_running_loop()):
-                report = await pipeline.run(limit=limit, watchers=[show])
+                report = await pipeline.run(limit=limit, watchers=watchers)
     except ExceptionGroup as errors:
         raise first_of(errors) from None
     if interruptions.first is not None and report.ending == "drained":

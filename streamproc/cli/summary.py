@@ -10,6 +10,21 @@ from streamproc.sinks.durable import dead_letters_path
 
 ALERTS_SHOWN = 10
 """The summary as JSON has all that are kept."""
+LEAST_SHARE = 0.01
+"""Stages that took less of a record's time are not shown."""
+
+WORDS: dict[str, str] = {
+    "lookup_queue": "waiting for the lookup",
+    "lookup": "cache lookup",
+    "shared_call": "waiting for a shared call",
+    "admission": "waiting for admission",
+    "endpoint": "endpoint",
+    "retry": "sleeping before retries",
+    "keeping": "keeping the answer",
+    "sink_queue": "waiting for the sink",
+    "sink": "sink",
+}
+"""What the stages in which a record spends its time are called."""
 
 
 def summary_of(report: RunReport, config: PipelineConfig) -> str:
@@ -40,8 +55,20 @@ def _figures(report: RunReport) -> list[str]:
         f"  model calls   {report.model_calls}, of these {report.retries} retries",
         f"  tokens        {report.prompt_tokens} sent, {report.completion_tokens} received",
         f"  at once       {report.peak_concurrency} calls at most, {report.final_concurrency} at the end",
+        *_time_of_a_record(report),
         f"  limited by    {report.limited_by}: {report.evidence}{workers}",
         *(f"                {advice}" for advice in report.recommendations),
         *(f"  alert         {alert}" for alert in report.alerts[-ALERTS_SHOWN:]),
         f"  memory        {report.peak_memory_bytes / 1e6:.0f} MB at most",
     ]
+
+
+def _time_of_a_record(report: RunReport) -> list[str]:
+    """Say where a record spent its time, the longest stay first."""
+    whole = sum(report.stage_seconds.values())
+    if whole <= 0:
+        return []
+    shares = {stage: seconds / whole for stage, seconds in report.stage_seconds.items()}
+    told = sorted((stage for stage in shares if shares[stage] >= LEAST_SHARE), key=lambda stage: -shares[stage])
+    stays = ", ".join(f"{shares[stage]:.0%} {WORDS[stage]}" for stage in told)
+    return [f"  a record      {report.mean_record_seconds:.3g} s: {stays}"]

@@ -279,7 +279,7 @@ PLACES = [
 ]
 
 USAGE = [
-    Mistake("--limit 0", ("--limit", "greater than or equal to 1", "--help"), arguments=(*RUN, "--limit", "0")),
+    Mistake("--limit 0", ("--limit", "x>=1", "--help"), arguments=(*RUN, "--limit", "0")),
     Mistake("unknown option", ("No such option", "--verbose"), arguments=(*RUN, "--verbose")),
     Mistake("unknown subcommand", ("No such command", "'walk'"), arguments=("walk",)),
     Mistake("no job", ("Missing argument", "JOB.yaml"), arguments=("run",)),
