@@ -20,8 +20,9 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-MOST_CHARACTERS = 16 << 20
-"""Of a prompt, and of a text on the way to it."""
+from streamproc.errors import ConfigError
+from streamproc.pipeline.template import MOST_CHARACTERS, Render
+
 MOST_STEPS = 1_000_000
 """Of all loops of one rendering together."""
 MOST_BITS = 4096
@@ -31,6 +32,30 @@ MOST_WIDTH = 100_000
 
 _WIDE = re.compile(r"\d{6,}|%[^a-zA-Z%]*\*")
 """In a format: a width beyond `MOST_WIDTH`, or one that is taken from an argument."""
+
+
+def compile_sandboxed(template: str) -> Render:
+    """Make a function of any template over a record's fields.
+
+    Raises:
+        ConfigError: the template is malformed.
+    """
+    try:
+        compiled = Sandbox().compiled(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigError(f"llm.prompt: line {error.lineno}: {error.message}, got {template!r:.200}") from error
+    except (RecursionError, SyntaxError, MemoryError, ValueError):  # of Python, which compiles what Jinja2 makes of it
+        raise ConfigError(f"llm.prompt: too deeply nested, or a number too long, got {template!r:.200}") from None
+
+    def render(data: Mapping[str, Any]) -> str:
+        try:
+            return rendered(compiled, data)
+        except jinja2.UndefinedError as error:
+            raise ValueError(f"llm.prompt: {error.message}") from None
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, RecursionError) as error:
+            raise ValueError(f"llm.prompt: {type(error).__name__}: {error}") from error
+
+    return render
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jinja2
-
-from streamproc.errors import ConfigError
-from streamproc.pipeline.sandbox import MOST_CHARACTERS, Sandbox, rendered
-
 Render = Callable[[Mapping[str, Any]], str]
 """Makes a prompt of a record's fields. Raises `ValueError` with a sentence if it cannot."""
+
+MOST_CHARACTERS = 16 << 20
+"""Of a prompt, and of a text on the way to it."""
 
 _FIELD = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}")
 _NOT_PLAIN = re.compile(r"\{[{%#]|[%#}]\}|\r")
@@ -31,13 +29,13 @@ def compile_prompt(template: str) -> Render:
     Raises:
         ConfigError: the template is malformed.
     """
-    try:
-        compiled = Sandbox().compiled(template)
-    except jinja2.TemplateSyntaxError as error:
-        raise ConfigError(f"llm.prompt: line {error.lineno}: {error.message}, got {template!r:.200}") from error
-    except (RecursionError, SyntaxError, MemoryError, ValueError):  # of Python, which compiles what Jinja2 makes of it
-        raise ConfigError(f"llm.prompt: too deeply nested, or a number too long, got {template!r:.200}") from None
-    return _plain_fields(template) or _through_jinja(compiled)
+    return _plain_fields(template) or _through_jinja(template)
+
+
+def _through_jinja(template: str) -> Render:
+    from streamproc.pipeline.sandbox import compile_sandboxed  # Jinja takes a while to load, and most prompts need none
+
+    return compile_sandboxed(template)
 
 
 def _plain_fields(template: str) -> Render | None:
@@ -56,17 +54,5 @@ def _plain_fields(template: str) -> Render | None:
         if len(text) > MOST_CHARACTERS:
             raise ValueError(f"llm.prompt: a text of {len(text)} characters; at most {MOST_CHARACTERS} are made")
         return text
-
-    return render
-
-
-def _through_jinja(compiled: jinja2.Template) -> Render:
-    def render(data: Mapping[str, Any]) -> str:
-        try:
-            return rendered(compiled, data)
-        except jinja2.UndefinedError as error:
-            raise ValueError(f"llm.prompt: {error.message}") from None
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, RecursionError) as error:
-            raise ValueError(f"llm.prompt: {type(error).__name__}: {error}") from error
 
     return render

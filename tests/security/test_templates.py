@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.errors import ConfigError
-from streamproc.pipeline.sandbox import MOST_CHARACTERS
-from streamproc.pipeline.template import compile_prompt
+from streamproc.pipeline.template import MOST_CHARACTERS, compile_prompt
 from tests.faults.recording import Figure
 
 pytestmark = pytest.mark.promise("P18")
