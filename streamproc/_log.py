@@ -7,9 +7,7 @@ its values, and decides itself what becomes of them. The command sets up its own
 from __future__ import annotations
 
 import logging
-
-import structlog
-from structlog.typing import FilteringBoundLogger
+from typing import Any
 
 OFF = logging.CRITICAL + 1
 
@@ -18,17 +16,38 @@ if _BODIES.level == logging.NOTSET:  # else it would follow the logger above it,
     _BODIES.setLevel(OFF)
 
 
-def _structured(logger: logging.Logger) -> FilteringBoundLogger:
-    made: FilteringBoundLogger = structlog.wrap_logger(
-        logger,
-        wrapper_class=structlog.stdlib.BoundLogger,
-        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
-    )
-    return made
+class Events:
+    """A logger of events with values.
+
+    Args:
+        logger: gets a record for each.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def debug(self, event: str, **values: Any) -> None:
+        """Tell a step."""
+        self._tell(logging.DEBUG, event, values)
+
+    def info(self, event: str, **values: Any) -> None:
+        """Tell a change of state."""
+        self._tell(logging.INFO, event, values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        """Tell what a person should know of."""
+        self._tell(logging.WARNING, event, values)
+
+    def error(self, event: str, exc_info: BaseException | None = None, **values: Any) -> None:
+        """Tell what went wrong."""
+        self._tell(logging.ERROR, event, values, exc_info)
+
+    def _tell(self, level: int, event: str, values: dict[str, Any], exc_info: BaseException | None = None) -> None:
+        self._logger.log(level, event, exc_info=exc_info, extra=values, stacklevel=3)
 
 
-log = _structured(logging.getLogger("streamproc"))
-bodies = _structured(_BODIES)
+log = Events(logging.getLogger("streamproc"))
+bodies = Events(_BODIES)
 """What is sent and answered, word for word: off, whatever is logged, until somebody sets this logger's own level."""
 
 

@@ -7,10 +7,10 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO, cast
 
 import msgspec
 from msgspec import Struct
-from rich.console import Console
 
 from streamproc.cli import exits
 from streamproc.cli.interruptions import Interruptions, exit_code, listening
@@ -21,7 +21,7 @@ from streamproc.cli.summary import summary_of
 from streamproc.errors import ConfigError, StorageFailed, first_of
 from streamproc.observe.logs import LogFormat, LogLevel, configure
 from streamproc.observe.printable import lines
-from streamproc.observe.progress import ProgressKind, progress
+from streamproc.observe.progress import ProgressKind, Screen
 from streamproc.observe.secrets import KNOWN
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
@@ -66,9 +66,9 @@ async def run_config(config: PipelineConfig, options: RunOptions, watchers: Sequ
         StreamprocError: the run could not begin, or failed; the summary is shown all the same.
     """
     as_json = options.log_format == "json"  # then standard error holds nothing else
-    steady = SteadyText(sys.stderr)
-    console = Console(file=steady, highlight=False, soft_wrap=True)  # type: ignore[arg-type]  # it is no IO by name only
-    configure(options.log_format, options.log_level, console, bodies=options.log_bodies)
+    steady = cast(TextIO, SteadyText(sys.stderr))
+    screen = Screen(steady, "none" if as_json and options.progress == "auto" else options.progress)
+    configure(options.log_format, options.log_level, screen.line, colors=screen.is_terminal, bodies=options.log_bodies)
     pipeline = DataProcessingPipeline(config)
     if options.overwrite and config.sink is not None:
         await pipeline.check()  # nothing is discarded for a job that cannot run
@@ -76,12 +76,12 @@ async def run_config(config: PipelineConfig, options: RunOptions, watchers: Sequ
     interruptions = Interruptions()
     with listening(interruptions):
         try:
-            with progress("none" if as_json and options.progress == "auto" else options.progress, console) as show:
+            with screen.progress() as show:
                 return await _run(pipeline, options.limit, [show, *watchers], interruptions)
         finally:
             if pipeline.report is not None:
                 if not as_json:
-                    console.out(lines(summary_of(pipeline.report, config)), highlight=False)
+                    screen.line(lines(summary_of(pipeline.report, config)))
                 _write_summary(pipeline.report, options.summary_json)
 
 

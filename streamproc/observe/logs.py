@@ -12,12 +12,11 @@ ends an error with `command.failed`, as a plain sentence on a console.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
-
-import structlog
-from rich.console import Console
 
 from streamproc._log import OFF
 from streamproc.observe.printable import lines, one_line
@@ -28,39 +27,26 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 MOST_OF_A_BODY = 2000
 """Characters shown of what is sent or answered."""
-_OF_SEVERAL_LINES = frozenset({"exception", "trace", "stack"})
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OF_SEVERAL_LINES = frozenset({"trace"})
+_QUOTED = frozenset(" \t\r\n='\"")
+_COLORS = {"debug": "32", "info": "32", "warning": "33", "error": "31"}
 
 
-def configure(form: LogFormat, level: LogLevel, console: Console, *, bodies: bool = False) -> None:
-    """Send streamproc's log to a console. Secrets are struck out by the stream that it writes to, see `secrets`.
+def configure(
+    form: LogFormat, level: LogLevel, line: Callable[[str], None], *, colors: bool = False, bodies: bool = False
+) -> None:
+    """Send streamproc's log to a screen. Secrets are struck out by the stream that it writes to, see `secrets`.
 
     Args:
         form: lines for people, or one JSON object a line.
         level: the least that is shown.
-        console: where to; shared with the progress display, so that neither tears the other.
+        line: shows a line; shared with the progress display, so that neither tears the other.
+        colors: whether levels are coloured.
         bodies: whether what is sent and answered is shown as well.
     """
-    renderer: structlog.typing.Processor
-    if form == "json":
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=console.is_terminal, pad_event_to=16)
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.ExtraAdder(),
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-        ],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            _cut_bodies,
-            *([_printable] if form == "console" else []),  # JSON escapes by itself
-            renderer,
-        ],
-    )
-    handler = _ConsoleHandler(console)
-    handler.setFormatter(formatter)
+    handler = _LineHandler(line)
+    handler.setFormatter(_JsonFormatter() if form == "json" else _ConsoleFormatter(colors))
     logger = logging.getLogger("streamproc")
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
@@ -68,33 +54,69 @@ def configure(form: LogFormat, level: LogLevel, console: Console, *, bodies: boo
     logging.getLogger("streamproc.bodies").setLevel(logging.DEBUG if bodies else OFF)
 
 
-def _cut_bodies(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Shorten bodies. Secrets go first: the cut could halve one."""
-    if len(body := event.get("body", "")) > MOST_OF_A_BODY:
-        event["body"] = KNOWN.strike(body)[:MOST_OF_A_BODY] + f"... ({len(body)} characters)"
-    return event
+class _JsonFormatter(logging.Formatter):
+    """One JSON object for each record, which escapes control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = {**_values(record), "event": record.getMessage(), "level": _level(record), "timestamp": _time(record)}
+        if record.exc_info:
+            shown["exception"] = self.formatException(record.exc_info)
+        return json.dumps(shown, default=repr)
 
 
-def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Keep control characters in other people's text from the terminal; traces keep their line feeds."""
-    return {name: _shown(name, value) for name, value in event.items()}
+class _ConsoleFormatter(logging.Formatter):
+    """A line for each record: when, how bad, what, and its values by name."""
 
-
-def _shown(name: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return lines(value) if name in _OF_SEVERAL_LINES else one_line(value)
-
-
-class _ConsoleHandler(logging.Handler):
-    """Writes lines through a console, as they are."""
-
-    def __init__(self, console: Console) -> None:
+    def __init__(self, colors: bool) -> None:
         super().__init__()
-        self._console = console
+        self._colors = colors
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = f"{_level(record):<9}"
+        if self._colors:
+            level = f"\x1b[{_COLORS.get(level.strip(), '31')}m{level}\x1b[0m"
+        values = " ".join(f"{name}={_shown(name, value)}" for name, value in sorted(_values(record).items()))
+        text = f"{_time(record)} [{level}] {one_line(record.getMessage()):<16} {values}".rstrip()
+        if record.exc_info:
+            text += "\n" + lines(self.formatException(record.exc_info))
+        return text
+
+
+def _values(record: logging.LogRecord) -> dict[str, Any]:
+    """Give an event's values. Bodies are shortened, secrets struck out of them first: the cut could halve one."""
+    values = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+    if len(body := values.get("body", "")) > MOST_OF_A_BODY:
+        values["body"] = KNOWN.strike(body)[:MOST_OF_A_BODY] + f"... ({len(body)} characters)"
+    return values
+
+
+def _shown(name: str, value: Any) -> str:
+    """Keep control characters in other people's text from the terminal; traces keep their line feeds."""
+    if not isinstance(value, str):
+        return repr(value)
+    if name in _OF_SEVERAL_LINES:
+        return lines(value)
+    text = one_line(value)
+    return repr(text) if _QUOTED.intersection(text) else text
+
+
+def _level(record: logging.LogRecord) -> str:
+    return record.levelname.lower()
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+
+
+class _LineHandler(logging.Handler):
+    """Has lines shown, as they are."""
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        super().__init__()
+        self._line = line
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._console.out(self.format(record), highlight=False)
+            self._line(self.format(record))
         except OSError:
             self.handleError(record)  # a closed terminal must not end a run
