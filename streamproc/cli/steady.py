@@ -9,7 +9,7 @@ from typing import TextIO
 class SteadyText(TextIOBase):
     """Pass text on; where that fails, as in a pipe that nobody reads or a terminal that was closed, say nothing more.
 
-    rich would end the process over the pipe, and a line of progress must not end a run.
+    rich would end the process over the pipe, and so would an error that nobody catches; a line must not end a run.
 
     Args:
         inner: where to; `None` for nowhere.
