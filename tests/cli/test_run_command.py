@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_summary_goes_to_a_file_and_standard_output_stays_empty(job):
     assert json.loads((job.folder / "summary.json").read_text())["completed"] == 30
     assert "30 records" in ended.err
     assert "out.jsonl" in ended.err
+
+
+def test_a_summary_says_where_a_record_spent_its_time(job):
+    """The stages add up to the mean of a record's time; the lines for people show their shares, the largest first."""
+    ended = job("run", "--summary-json", "summary.json")
+    summary = json.loads((job.folder / "summary.json").read_text())
+    assert sum(summary["stage_seconds"].values()) == pytest.approx(30 * summary["mean_record_seconds"])
+    assert summary["stage_seconds"]["endpoint"] > 0
+    (line,) = (line for line in ended.err.splitlines() if line.startswith("  a record "))
+    shares = [int(share) for share in re.findall(r"(\d+)% [a-z]", line)]
+    assert shares == sorted(shares, reverse=True)
+    assert 90 <= sum(shares) <= 105
+    assert job("run").err.count("  a record ") == 0
 
 
 def test_bad_records_become_dead_letters_with_their_line(job):
