@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-faults mutants test-peers audit check format bench bench-quick docs lock clean
+.PHONY: help run test test-slow test-faults mutants test-peers audit gate check format bench bench-quick bench-peers docs \
+  lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +27,8 @@ run: $(READY) ## the main job on real text with a simulated endpoint: nothing to
 test: $(READY) ## every fast test
 	@$(BIN)/python -m pytest -n auto -m "not slow" -q
 
-test-slow: $(READY) ## what takes real seconds, but for the faults (needs memcached, Linux)
-	@sh .ci/install-debian memcached
+test-slow: $(READY) ## what takes real seconds, but for the faults (needs memcached and valgrind, Linux)
+	@sh .ci/install-debian memcached valgrind
 	@$(BIN)/python -m pytest -n auto -m "slow and not (fault or promise)" -q
 
 test-faults: $(READY) ## every fault and every promise: kills, full disks, storms; writes docs/promises.md (Linux)
@@ -55,12 +56,16 @@ test-peers: $(PEERS_READY) ## the suites of aiocache, cachetools and LangChain o
 audit: $(READY) ## whether a version that we ship with is known to be vulnerable, where PyPI tells
 	@sh .ci/audit $(BIN)/python .venv-audit
 
-check: $(READY) ## format, lint, types, import contracts, known vulnerabilities, fast tests
+gate: $(READY) ## whether what a record costs has grown since its baseline (counts instructions, with valgrind)
+	@$(BIN)/python -m bench.gate
+
+check: $(READY) ## format, lint, types, import contracts, known vulnerabilities, what a record costs, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory audit
+	@$(MAKE) --no-print-directory gate
 	@$(MAKE) --no-print-directory test
 
 format: $(READY) ## rewrite the code in the house format
@@ -73,6 +78,9 @@ bench: $(READY) ## measure against loops by hand, as ratios, with plots: 15 minu
 bench-quick: $(READY) ## the same with a tenth of the work: 2 minutes
 	@$(BIN)/streamproc bench --quick
 
+bench-peers: $(READY) ## measure against the openai SDK, LangChain, litellm and a loop by hand (minutes)
+	@$(BIN)/python -m bench.peers
+
 docs: $(READY) ## run every example in docs/ and check that what it names exists
 	@$(BIN)/python -m pytest -q tests/test_docs.py
 
@@ -83,6 +91,9 @@ lock: ## renew the hashed locks (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --group peers -o requirements/peers.txt pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-deps \
 	  -o requirements/peers-sources.txt requirements/peers-sources.in
+	cd requirements/bench-peers && for peer in *.in; do \
+	  uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	  --exclude-newer "$$(date -d '4 weeks ago' +%F)" -o "$${peer%.in}.txt" "$$peer" || exit 1; done
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(PEERS) .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo
+	rm -rf $(VENV) $(PEERS) .venv-audit .venv-bench-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist streamproc-demo
