@@ -15,8 +15,10 @@ from pathlib import Path
 import aiohttp
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.endpoint import ANSWER, FixedAnswer
+from bench.workload import check_report, job, write_input
 from streamproc.cache.config import CacheConfig
 from streamproc.cache.lru import LRUCache
 from streamproc.cache.manager import CacheManager
@@ -24,11 +26,11 @@ from streamproc.cache.memory import MemoryBackend
 from streamproc.completions import Completion, Request
 from streamproc.llm.answers import completion_from
 from streamproc.llm.openai import OpenAICompleter
-from streamproc.pipeline.config import PipelineConfig
+from streamproc.pipeline.config import PipelineConfig, ResourcesConfig
 from streamproc.pipeline.landing import Answer
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 from streamproc.pipeline.task import prompt_task
-from streamproc.records import Record
+from streamproc.records import Completed, Record
 from streamproc.secret import SecretStr
 from streamproc.simulation.virtual_time import run_virtual
 
@@ -59,30 +61,12 @@ class Check(Struct, frozen=True):
 
 
 def _rows(folder: Path, records: int) -> Path:
-    path = folder / "in.jsonl"
-    encode = msgspec.json.Encoder().encode
-    with path.open("wb") as file:
-        for number in range(records):
-            text = f"Review {number}: the parcel came two days late, but what was in it is well made and I like it."
-            file.write(encode({"number": number, "text": text}) + b"\n")
-    return path
+    return write_input(folder / "in.jsonl", records)
 
 
-def _job(folder: Path, base_url: str = "http://127.0.0.1:9/v1") -> PipelineConfig:
-    return PipelineConfig.from_tree(
-        {
-            "source": {"type": "jsonl", "path": str(folder / "in.jsonl")},
-            "llm": {
-                "base_url": base_url,
-                "model": "bench",
-                "prompt": "Label the mood of this text as positive, negative or neutral: {{ text }}",
-                "parameters": {"temperature": 0, "max_tokens": 8},
-            },
-            "concurrency": {"initial": 64, "adaptive": False},
-            "resources": {"max_memory_mb": 1e6},
-            "sink": {"type": "jsonl", "path": str(folder / "out.jsonl")},
-        }
-    )
+def _job(folder: Path) -> PipelineConfig:
+    config = job("http://127.0.0.1:9/v1", folder / "in.jsonl", folder / "out.jsonl")
+    return replace(config, resources=ResourcesConfig(max_memory_mb=1e6))  # how full this process is says nothing
 
 
 class _AtOnce:
@@ -94,6 +78,13 @@ class _AtOnce:
     async def complete(self, request: Request) -> Completion:
         await asyncio.sleep(0)
         return self._answer
+
+
+class _Nobody:
+    """Is not to be asked."""
+
+    async def complete(self, request: Request) -> Completion:
+        raise AssertionError("every answer is in memory")
 
 
 def reference(folder: Path, records: int) -> Work:
@@ -117,7 +108,7 @@ def reference(folder: Path, records: int) -> Work:
 def miss_path(folder: Path, records: int) -> Work:
     """Give a durable run whose every record is a call, but for the call itself."""
     _rows(folder, records)
-    return lambda: run_virtual(DataProcessingPipeline(_job(folder), completer=_AtOnce()).run())
+    return lambda: check_report(run_virtual(DataProcessingPipeline(_job(folder), completer=_AtOnce()).run()), records)
 
 
 def hit_path(folder: Path, records: int) -> Work:
@@ -128,7 +119,12 @@ def hit_path(folder: Path, records: int) -> Work:
     with source.open("rb") as rows:
         answers = {render(Record("", decode(line))).fingerprint(): answer for line in rows}
     asyncio.run(CacheManager(CacheConfig(), backend, Answer).set_many(answers))
-    return lambda: run_virtual(DataProcessingPipeline(config, cache=backend, completer=_AtOnce()).run())
+
+    def work() -> None:
+        pipeline = DataProcessingPipeline(config, cache=backend, completer=_Nobody())
+        check_report(run_virtual(pipeline.run()), records)
+
+    return work
 
 
 def stream(folder: Path, records: int) -> Work:
@@ -137,8 +133,8 @@ def stream(folder: Path, records: int) -> Work:
 
     async def work() -> None:
         async with DataProcessingPipeline(_job(folder), completer=_AtOnce()) as pipeline:
-            async for _ in pipeline.stream(rows):
-                pass
+            completed = [isinstance(outcome, Completed) async for outcome in pipeline.stream(rows)]
+        assert sum(completed) == records
 
     return lambda: run_virtual(work())
 
