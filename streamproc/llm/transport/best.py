@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from importlib.util import find_spec
 
-from streamproc.secret import SecretStr
 from streamproc.llm.transport.transport import Transport
+from streamproc.secret import SecretStr
 
 
 def best_transport(base_url: str, api_key: SecretStr, tls: ssl.SSLContext, max_connections: int) -> Transport:

@@ -7,7 +7,6 @@ import ssl
 from collections import deque
 from urllib.parse import quote, urlsplit
 
-from streamproc.secret import SecretStr
 from streamproc.llm.transport.connection import Connection
 from streamproc.llm.transport.transport import (
     CONNECT_SECONDS,
@@ -18,6 +17,7 @@ from streamproc.llm.transport.transport import (
     of_socket,
     untrusted,
 )
+from streamproc.secret import SecretStr
 
 _PORTS = {"http": 80, "https": 443}
 

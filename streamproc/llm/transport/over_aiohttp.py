@@ -19,7 +19,6 @@ from multidict import CIMultiDict
 
 from streamproc.errors import Ambiguous, ProviderError
 from streamproc.llm.capped_body import CappedBody
-from streamproc.secret import SecretStr
 from streamproc.llm.transport.transport import (
     CONNECT_SECONDS,
     KEEPALIVE_SECONDS,
@@ -35,6 +34,7 @@ from streamproc.llm.transport.transport import (
     stale,
     untrusted,
 )
+from streamproc.secret import SecretStr
 
 LARGE_BODY_BYTES = 1 << 20
 _reused: ContextVar[bool] = ContextVar("_reused", default=False)
