@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
 
 from streamproc.cli.docstrings import standard_library_docstrings
+from streamproc.cli.event_loop import run_quickly
 from streamproc.cli.jobs import load_job
 from streamproc.cli.run import RunOptions, run_config
 from streamproc.errors import StorageFailed
@@ -49,7 +49,7 @@ def run_demo(folder: Path, overwrite: bool, progress: ProgressKind) -> int:
     except OSError as error:
         raise StorageFailed(f"{folder}: {error.strerror}") from error
     _say("sending each through a SIMULATED endpoint on this machine: no network, no cost, made-up answers")
-    code = asyncio.run(_run(job, RunOptions(settings=[], overwrite=overwrite, progress=progress)))
+    code = run_quickly(_run(job, RunOptions(settings=[], overwrite=overwrite, progress=progress)))
     _say(
         "\nThat was simulated. The same job against a real endpoint:\n"
         "  OPENAI_BASE_URL=https://api.openai.com/v1 OPENAI_API_KEY=... \\\n"

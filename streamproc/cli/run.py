@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from streamproc.cli import exits
+from streamproc.cli.event_loop import run_quickly
 from streamproc.cli.interruptions import Interruptions, exit_code, listening
 from streamproc.cli.jobs import load_job
 from streamproc.cli.profiling import profiled
@@ -51,7 +52,7 @@ def run_job(job: Path, options: RunOptions) -> int:
     _refuse_unwritable(options.summary_json)
     _collect_less()
     with profiled(options.profile) as watchers:
-        return asyncio.run(run_config(config, options, watchers))
+        return run_quickly(run_config(config, options, watchers))
 
 
 async def run_config(config: PipelineConfig, options: RunOptions, watchers: Sequence[Watcher] = ()) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from urllib.parse import quote, urlsplit
+
+from aiohappyeyeballs import start_connection
 
 from streamproc.llm.transport.connection import Connection
 from streamproc.llm.transport.transport import (
@@ -19,6 +22,8 @@ from streamproc.llm.transport.transport import (
 )
 from streamproc.secret import SecretStr
 
+HEAD_START_SECONDS = 0.25
+"""Of one address before the next is tried beside it (RFC 8305)."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -88,9 +93,9 @@ class LeanTransport:
         where = f" to {self._host}:{self._port}"
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=self._tls, server_hostname=name, happy_eyeballs_delay=0.25
-                )
+                addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                made = await start_connection(addresses, happy_eyeballs_delay=HEAD_START_SECONDS, loop=loop)
+                _, connection = await loop.create_connection(Connection, sock=made, ssl=self._tls, server_hostname=name)
         except TimeoutError:
             mapped: Exception = late_connection()
         except ssl.SSLError as error:
