@@ -6,7 +6,6 @@ profile named; all runs do the same records. It takes nine minutes, so it is run
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench.machine import CLIENT_CORE, pin
 from bench.scenario import Setting
 from bench.serving import serving
 from bench.workload import write_input
+from streamproc.cli.own_process import run_quickly
 from streamproc.flow.meter import Snapshot
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
@@ -58,7 +58,7 @@ def run(base_url: str, source: Path, sink: Path, limit: int | None) -> Outcome:
         if time.monotonic() - began <= EARLY_SECONDS or not early:
             early[:] = [snapshot]
 
-    report = asyncio.run(DataProcessingPipeline(config).run(watchers=[watch]))
+    report = run_quickly(DataProcessingPipeline(config).run(watchers=[watch]))
     calls = report.model_calls - early[0].counter("model_calls_total")
     refused = report.retries - early[0].counter("retries_total")
     return Outcome(report.completion_tokens / report.elapsed_seconds, refused / max(1, calls), report.final_concurrency)

@@ -7,7 +7,6 @@ machine meets all alike.
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench.pairs import timed
 from bench.scenario import Setting
 from bench.serving import serving
 from bench.workload import check_report
+from streamproc.cli.own_process import run_quickly
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 
@@ -64,7 +64,7 @@ def measure(setting: Setting) -> Iterator[Finding]:
         def seconds(size: int | None) -> float:
             def run(output: Path) -> None:
                 config = job(base_url, source, output / "out.jsonl", size, CONCURRENCY)
-                check_report(asyncio.run(DataProcessingPipeline(config).run()), records)
+                check_report(run_quickly(DataProcessingPipeline(config).run()), records)
 
             return timed(run).wall
 

@@ -6,7 +6,6 @@ after about each `STEP` records: how many are delivered, seconds of CPU so far, 
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from bench.workload import job
 from streamproc import DataProcessingPipeline, JsonlSink, Outcome
+from streamproc.cli.own_process import run_quickly
 from streamproc.monitoring.process import ProcessMemory
 from streamproc.records import Checkpoint
 
@@ -46,7 +46,7 @@ def main(source: Path, sink: Path, base_url: str, limit: int | None = None) -> N
     """Run to the end, or to the limit."""
     config = job(base_url, source, sink, batch=BATCH, cache={"backend": "memory"})
     telling = Telling(sink)
-    asyncio.run(DataProcessingPipeline(config, sink=telling).run(limit=limit))
+    run_quickly(DataProcessingPipeline(config, sink=telling).run(limit=limit))
     telling.tell()
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from streamproc.cache.backend import CacheBackend
-from streamproc.observe.progress import progress
+from streamproc.cli.own_process import run_quickly
+from streamproc.observe.progress import Screen
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 from streamproc.pipeline.report import RunReport
@@ -83,5 +82,5 @@ def check_report(report: RunReport, records: int) -> None:
 
 def run(config: PipelineConfig, records: int, cache: CacheBackend | None = None) -> None:
     """Run a job whole, with its progress shown (to nobody), and make sure that it did all of its work."""
-    with progress("rich", Console(file=io.StringIO(), force_terminal=True)) as show:
-        check_report(asyncio.run(DataProcessingPipeline(config, cache=cache).run(watchers=[show])), records)
+    with Screen(io.StringIO(), "rich").progress() as show:
+        check_report(run_quickly(DataProcessingPipeline(config, cache=cache).run(watchers=[show])), records)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from streamproc.cli.docstrings import standard_library_docstrings
-from streamproc.cli.event_loop import run_quickly
 from streamproc.cli.jobs import load_job
+from streamproc.cli.own_process import run_quickly
 from streamproc.cli.run import RunOptions, run_config
 from streamproc.errors import StorageFailed
 from streamproc.observe.progress import ProgressKind

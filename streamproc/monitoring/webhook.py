@@ -21,7 +21,6 @@ from streamproc._log import log
 from streamproc.errors import ConfigError
 from streamproc.monitoring.addresses import kind_of
 from streamproc.monitoring.alerting import ResourceAlert
-from streamproc.monitoring.config import AlertsConfig
 from streamproc.secret import SecretStr
 
 TIMEOUT_SECONDS = 5.0
@@ -180,25 +179,6 @@ class Webhook(Closing):
 
     async def _addresses(self) -> Sequence[str]:
         return [self._host] if _is_address(self._host) else await self._lookup(self._host, self._port)
-
-
-def webhook_from(config: AlertsConfig, getenv: Callable[[str], str | None]) -> Webhook | None:
-    """Make the webhook that a configuration asks for, or give `None` if it asks for none.
-
-    Args:
-        config: names the variable that holds the address.
-        getenv: looks a variable up. Not the environment itself, which a traceback with variables would show whole.
-
-    Raises:
-        ConfigError: the variable is not set, or holds no address that is allowed.
-    """
-    name = config.webhook_url_env
-    if name is None:
-        return None
-    url = SecretStr((getenv(name) or "").strip())
-    if not url:
-        raise ConfigError(f"alerts.webhook_url_env: the environment variable {name} is not set")
-    return Webhook(url, allow_private=config.allow_private, name=f"alerts.webhook_url_env: the address in {name}")
 
 
 def _checked(url: str, *, allow_private: bool) -> URL | str:

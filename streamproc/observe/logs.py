@@ -21,6 +21,7 @@ from streamproc._log import OFF
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+
 def configure(
     form: LogFormat, level: LogLevel, line: Callable[[str], None], *, colors: bool = False, bodies: bool = False
 ) -> None:

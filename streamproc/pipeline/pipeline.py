@@ -18,8 +18,8 @@ from streamproc.flow.meter import Snapshot
 from streamproc.flow.stage import cancelled_by_others_only
 from streamproc.llm.completer import Completer
 from streamproc.llm.deadlines import Deadlines
+from streamproc.monitoring.configured_webhook import webhook_from
 from streamproc.monitoring.listeners import AlertListener
-from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline import assembly
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.debug_log import told

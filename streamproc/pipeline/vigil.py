@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from streamproc.flow.meter import Snapshot
 from streamproc.monitoring.alerting import Reading, ResourceAlert
+from streamproc.monitoring.configured_webhook import webhook_from
 from streamproc.monitoring.gpu import NvmlProbe, ProbeThread
 from streamproc.monitoring.limits import MB, ResourceLimits
 from streamproc.monitoring.listeners import AlertListener, log_alert
@@ -16,7 +17,6 @@ from streamproc.monitoring.process import ProcessMemory
 from streamproc.monitoring.sample import ResourceSample
 from streamproc.monitoring.sampler import Sampler
 from streamproc.monitoring.watch import ResourceWatch
-from streamproc.monitoring.webhook import webhook_from
 from streamproc.pipeline.config import PipelineConfig
 
 ALERTS_KEPT = 100

@@ -17,6 +17,7 @@ OURS_FOR_HELP = {
     "streamproc.cli.app",
     "streamproc.cli.exits",
     "streamproc.cli.interruptions",
+    "streamproc.cli.standard_streams",
     "streamproc.errors",
     "streamproc.observe",
     "streamproc.observe.printable",
@@ -69,9 +70,9 @@ def test_help_costs_little(tmp_path):
 
 @pytest.mark.parametrize("progress", ["none", "plain", "auto"])
 def test_a_run_loads_what_it_uses(tmp_path, command, endpoint, progress):
-    """A run whose prompt has plain fields, with nobody watching, loads neither Jinja nor what draws a live line."""
+    """A run whose prompt has plain fields, loads neither Jinja nor what other jobs need."""
     Job(tmp_path, command, endpoint)
     modules = loaded(RUN, "run", "job.yaml", "--progress", progress, cwd=tmp_path, env={**os.environ})
-    assert {"aiohttp", "msgspec", "yaml"} <= not_pythons(modules)
-    assert not {"jinja2", "rich", "structlog", "redis", "pyinstrument", "pydantic"} & not_pythons(modules)
+    assert {"httptools", "msgspec", "uvloop", "yaml"} <= not_pythons(modules)
+    assert not {"aiohttp", "jinja2", "redis", "pyinstrument", "pydantic"} & not_pythons(modules)
     assert not {"streamproc.simulation", "streamproc.extra", "streamproc.testing"} & modules

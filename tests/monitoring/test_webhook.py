@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from streamproc import AlertsConfig, ResourceAlert
 from streamproc.errors import ConfigError
 from streamproc.monitoring import webhook as module
-from streamproc.monitoring.webhook import Webhook, webhook_from
+from streamproc.monitoring.configured_webhook import webhook_from
+from streamproc.monitoring.webhook import Webhook
 from streamproc.simulation.virtual_time import run_virtual
 
 ALERT = ResourceAlert(

@@ -25,7 +25,8 @@ from streamproc.errors import ConfigError, ProviderError, StreamprocError
 from streamproc.llm.openai import OpenAICompleter
 from streamproc.llm.redaction import redact
 from streamproc.monitoring.config import AlertsConfig
-from streamproc.monitoring.webhook import Webhook, webhook_from
+from streamproc.monitoring.configured_webhook import webhook_from
+from streamproc.monitoring.webhook import Webhook
 from streamproc.observe.secrets import Secrets, forms_of
 from streamproc.secret import SecretStr, looks_secret, secrets_in_url
 from tests.security.canaries import API_KEY, DSN, HOOK, WORD, Parrot, hits
