@@ -1,13 +1,16 @@
 """For all tests: Hypothesis without a deadline, as real time says nothing about a law; real Redis servers; figures."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import settings
 
+from streamproc.llm.transport import best
 from tests.faults.recording import _marks, figure, pytest_addoption, pytest_configure  # noqa: F401 - pytest finds them here
 from tests.redis_server import RedisServer
 
@@ -25,6 +28,16 @@ def _log_as_it_was() -> Iterator[None]:
     for logger, was in zip(loggers, before, strict=True):
         logger.handlers[:], level, logger.propagate = was
         logger.setLevel(level)  # forgets what it has worked out, too
+
+
+@pytest.fixture(params=["lean", "lean on uvloop", "aiohttp"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What carries requests: each that `best_transport` may choose, on each event loop that the command may run on."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(best, "find_spec", lambda _: None)
+    if request.param == "lean on uvloop":
+        monkeypatch.setattr(asyncio, "run", uvloop.run)
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

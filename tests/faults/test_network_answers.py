@@ -9,6 +9,11 @@ import pytest
 from tests.faults.misbehaviours import MISBEHAVIOURS
 from tests.faults.network import Scene
 
+pytestmark = [
+    pytest.mark.usefixtures("transport"),
+    pytest.mark.parametrize("transport", ["lean", "aiohttp"], indirect=True),
+]
+
 RECORDS = 30
 VICTIMS = (3, 14, 25)
 

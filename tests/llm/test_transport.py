@@ -17,6 +17,8 @@ from streamproc.errors import Ambiguous, BadAnswer, ConfigError, NotSent, Provid
 from streamproc.llm.openai import MAX_ANSWER_BYTES, OpenAICompleter
 from streamproc.secret import SecretStr
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 KEY = "CANARY hunter2 5d1f9c".replace(" ", "-")
 REQUEST = Request(deployment="d", model="m", messages=(Message("user", "hello"),), parameters={"temperature": 0})
 ANSWER = json.dumps(
