@@ -50,15 +50,12 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None, "it is connected"
         self._reply = reply = asyncio.get_running_loop().create_future()
         self._most_bytes = most_bytes
-        self._begin()
-        self._transport.write(request)
-        return reply
-
-    def _begin(self) -> None:
         self._headers: dict[str, str] = {}
         self._header_count = self._head_bytes = 0
         self._begun = self._framed = False
         self._body: CappedBody | None = None
+        self._transport.write(request)
+        return reply
 
     def close(self) -> None:
         """Drop the connection, whatever is on its way."""
@@ -103,6 +100,11 @@ class Connection(asyncio.Protocol):
 
     # What llhttp tells.
 
+    def on_message_begin(self) -> None:
+        """Make sure that somebody waits for what begins: it must never be taken for the next request's."""
+        if self._reply is None or self._reply.done():
+            raise no_http()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header."""
         self._header_count += 1
@@ -142,8 +144,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Give the reply, or wait on where it only announced another."""
         if self._body is None:
-            self._begin()
-            self._begun = True
+            self._headers = {}
             return
         if not self._parser.should_keep_alive():
             self.usable = False
