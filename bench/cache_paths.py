@@ -26,7 +26,7 @@ from streamproc.cache.redis.backend import RedisBackend
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.completions import Completion, Message, Request, Usage
 from streamproc.llm.openai import OpenAICompleter
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 from streamproc.secret import SecretStr
 from tests.redis_server import RedisServer, free_port

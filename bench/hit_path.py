@@ -22,7 +22,7 @@ from streamproc.cache.memory import MemoryBackend
 from streamproc.cache.redis.backend import RedisBackend
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.llm.answers import completion_from
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 from streamproc.pipeline.task import prompt_task
 from streamproc.records import Record
 from tests.redis_server import RedisServer

@@ -27,7 +27,7 @@ from streamproc.completions import Completion, Request
 from streamproc.llm.answers import completion_from
 from streamproc.llm.openai import OpenAICompleter
 from streamproc.pipeline.config import PipelineConfig, ResourcesConfig
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 from streamproc.pipeline.pipeline import DataProcessingPipeline
 from streamproc.pipeline.task import prompt_task
 from streamproc.records import Completed, Record

@@ -85,8 +85,12 @@ class Stage(Generic[T]):
                 children.create_task(self._handle(self._feed.take(), permit))
 
     async def _handle(self, batch: Sequence[T], permit: Permit) -> None:
-        with permit, cancelled_by_others_only(self.name):
-            await self._handler.handle(batch, permit)
+        with permit:
+            try:
+                await self._handler.handle(batch, permit)
+            except asyncio.CancelledError as error:
+                _raise_if_from_within(self.name, error)
+                raise
 
 
 @contextmanager
@@ -104,7 +108,11 @@ def cancelled_by_others_only(what: str) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
+        _raise_if_from_within(what, error)
+        raise
+
+
+def _raise_if_from_within(what: str, error: asyncio.CancelledError) -> None:
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
         raise StreamprocError(f"{what}: cancelled from within, by nobody; the same command continues") from error

@@ -212,12 +212,8 @@ class Endpoint(Generic[Q, A]):
             places.move(records, "retry", "admission", self._clock())
 
     async def _attempt(self, request: Q) -> A:
-        scope = self._deadlines.start()
-        try:
-            with scope:
-                return await self._completer.complete(request)
-        finally:
-            self._deadlines.finish(scope)
+        with self._deadlines.start():
+            return await self._completer.complete(request)
         raise Ambiguous(f"no answer within {self._timeout_seconds:g} s", code=NO_ANSWER_IN_TIME)
 
     def abort(self) -> None:
@@ -252,9 +248,9 @@ def estimated_tokens(request: Request | Batch) -> int:
         return sum(map(estimated_tokens, request.requests))
     if request.kind == "embeddings":
         return len(request.text or "") // 4
-    characters = len(request.text or "") + sum(
-        len(m.content) if isinstance(m.content, str) else 1000 for m in request.messages
-    )
+    characters = len(request.text or "")
+    for message in request.messages:
+        characters += len(message.content) if isinstance(message.content, str) else 1000
     allowed = request.parameters.get("max_completion_tokens") or request.parameters.get("max_tokens")
     return characters // 4 + (allowed if isinstance(allowed, int) else 256)
 

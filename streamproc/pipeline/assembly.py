@@ -25,7 +25,7 @@ from streamproc.llm.config import LlmConfig
 from streamproc.llm.openai import OpenAICompleter
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.debug_log import ToldCache
-from streamproc.pipeline.landing import Answer, cost_of
+from streamproc.pipeline.paid_answers import Answer, cost_of
 from streamproc.pipeline.task import Task
 from streamproc.records import RunIdentity
 from streamproc.secret import SecretStr

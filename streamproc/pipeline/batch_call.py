@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from functools import partial
 
-from streamproc._log import log
-from streamproc.cache.manager import CacheManager
 from streamproc.control.retries import RetryPolicy
-from streamproc.errors import NotStorable, ProviderError, ProviderStop
+from streamproc.errors import ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
 from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
@@ -20,7 +17,8 @@ from streamproc.llm.batches import Answers, Batch
 from streamproc.llm.endpoint import Endpoint
 from streamproc.pipeline.batch_sizing import Observe
 from streamproc.pipeline.debug_log import tell_retry
-from streamproc.pipeline.landing import Answer, Landing, key_of
+from streamproc.pipeline.landing import Landing
+from streamproc.pipeline.paid_answers import PaidAnswers
 from streamproc.pipeline.splitting import Part, parts_of
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome, RecordError
@@ -35,14 +33,13 @@ class BatchCallHandler:
     Args:
         endpoint: makes attempts.
         policy: how often.
-        cache: keeps answers; `None` to keep none.
+        answers: keeps them; `None` to keep none.
         landing: ends flights.
         outcomes: to the sink.
         halt: ends retries; gets the errors that end the run.
         meter: gets the figures.
-        run_id: the run that may use an incomplete answer again.
         random: spreads retries.
-        pause: while nothing can be stored, nothing is sent; has answers that cannot be stored tried again.
+        pause: while nothing can be stored, nothing is sent.
         clock: seconds of the event loop.
         observe: learns how batches fare.
     """
@@ -51,12 +48,11 @@ class BatchCallHandler:
         self,
         endpoint: Endpoint[Batch, Answers],
         policy: RetryPolicy,
-        cache: CacheManager[Answer] | None,
+        answers: PaidAnswers | None,
         landing: Landing,
         outcomes: Outbox[Outcome],
         halt: Halt,
         meter: Meter,
-        run_id: str,
         random: random.Random,
         pause: StoragePause,
         clock: Clock,
@@ -64,12 +60,11 @@ class BatchCallHandler:
     ) -> None:
         self._endpoint = endpoint
         self._policy = policy
-        self._cache = cache
+        self._answers = answers
         self._landing = landing
         self._outcomes = outcomes
         self._halt = halt
         self._meter = meter
-        self._run_id = run_id
         self._random = random
         self._pause = pause
         self._clock = clock
@@ -130,20 +125,9 @@ class BatchCallHandler:
             self._observe(rejection.size, seconds, 0, rejection.size)
 
     async def _keep(self, part: Part, answers: Answers) -> None:
-        if (cache := self._cache) is None:
-            return
-        kept: dict[str, Answer] = {}
-        for call, completion in zip(part.calls, answers.completions, strict=True):
-            run = None if completion.complete else self._run_id
-            kept[key_of(call.flight.key, run)] = Answer(completion, run)
-        try:
-            await self._pause.insist(lambda: cache.set_many(kept))
-        except NotStorable:  # a completer of the user's own may give anything; the others' answers are kept
-            for key, answer in kept.items():
-                try:
-                    await self._pause.insist(partial(cache.set, key, answer))
-                except NotStorable as error:
-                    log.warning("answer.not_cached", reason=str(error))
+        if self._answers is not None:
+            keys = [call.flight.key for call in part.calls]
+            await self._answers.keep_many(dict(zip(keys, answers.completions, strict=True)))
 
     async def _deliver(self, part: Part, answers: Answers) -> None:
         outcomes: list[Outcome] = []

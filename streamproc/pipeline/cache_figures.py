@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamproc.cache.manager import CacheManager
 from streamproc.flow.meter import Meter
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 
 WHOLE = ("entries", "current_bytes", "peak_bytes", "evictions", "expirations", "rejections", "errors", "available")
 TIER = ("hits", "misses", "entries", "current_bytes", "evictions", "expirations", "errors", "available")

@@ -7,14 +7,14 @@ from typing import Any
 
 import anyio
 
-from streamproc.cache.manager import CacheManager
-from streamproc.completions import Request
+from streamproc.completions import Completion, Request
 from streamproc.flow.channel import Outbox
 from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
 from streamproc.flow.tokens import Permit
 from streamproc.pipeline.batch_sizing import Observe
-from streamproc.pipeline.landing import USER_ERRORS, Answer, Landing, contained, key_of
+from streamproc.pipeline.landing import USER_ERRORS, Landing, contained
+from streamproc.pipeline.paid_answers import PaidAnswers
 from streamproc.pipeline.task import Call, Task
 from streamproc.records import Envelope, Failed, Outcome, Record
 
@@ -27,12 +27,11 @@ class CacheLookupHandler:
     Args:
         task: renders records.
         flights: the calls in the air.
-        cache: paid answers; `None` to look nothing up.
+        answers: looked up; `None` to look nothing up.
         landing: ends the flights of hits.
         misses: to the model.
         outcomes: to the sink.
         meter: gets the figures.
-        run_id: whose incomplete answers may be used.
         share_samples: whether records share an answer that was drawn at random.
         observe: learns how long batches take here.
     """
@@ -41,23 +40,21 @@ class CacheLookupHandler:
         self,
         task: Task[Any],
         flights: Flights[Envelope],
-        cache: CacheManager[Answer] | None,
+        answers: PaidAnswers | None,
         landing: Landing,
         misses: Outbox[Call],
         outcomes: Outbox[Outcome],
         meter: Meter,
-        run_id: str,
         share_samples: bool,
         observe: Observe,
     ) -> None:
         self._task = task
         self._flights = flights
-        self._cache = cache
+        self._answers = answers
         self._landing = landing
         self._misses = misses
         self._outcomes = outcomes
         self._meter = meter
-        self._run_id = run_id
         self._share_samples = share_samples
         self._observe = observe
 
@@ -80,12 +77,12 @@ class CacheLookupHandler:
         own = len(outcomes) + len(calls)
         places.move(len(batch) - own, "lookup", "shared_call", began_at)
         misses: list[Call] = []
-        for call, answer in zip(calls, await self._look_up(calls), strict=True):
-            if answer is None:
+        for call, completion in zip(calls, await self._look_up(calls), strict=True):
+            if completion is None:
                 misses.append(call)
             else:
-                self._meter.add("cache_hits_total")
-                outcomes.extend(self._landing.answered(call, answer.completion, "cache", 0))
+                outcomes.extend(self._landing.answered(call, completion, "cache", 0))
+        self._meter.add("cache_hits_total", len(calls) - len(misses))
         self._meter.add("cache_misses_total", len(misses))
         ended_at = anyio.current_time()
         hits = own - len(misses)
@@ -103,16 +100,7 @@ class CacheLookupHandler:
         own = request.sampled and not request.draw and not self._share_samples
         return request.fingerprint(sample=record.id) if own else request.fingerprint()
 
-    async def _look_up(self, calls: Sequence[Call]) -> Sequence[Answer | None]:
-        if self._cache is None or not calls:
+    async def _look_up(self, calls: Sequence[Call]) -> Sequence[Completion | None]:
+        if self._answers is None or not calls:
             return [None] * len(calls)
-        keys = [call.flight.key for call in calls]
-        answers = [self._usable(answer) for answer in await self._cache.get_many(keys)]
-        missing = [place for place, answer in enumerate(answers) if answer is None]
-        own = await self._cache.get_many([key_of(keys[place], self._run_id) for place in missing])
-        for place, answer in zip(missing, own, strict=True):
-            answers[place] = self._usable(answer)
-        return answers
-
-    def _usable(self, answer: Answer | None) -> Answer | None:
-        return answer if answer is not None and answer.run in (None, self._run_id) else None
+        return await self._answers.look_up([call.flight.key for call in calls])

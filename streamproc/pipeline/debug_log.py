@@ -21,7 +21,7 @@ from streamproc.llm.completer import BatchCompleter, Completer
 from streamproc.llm.openai import body_of
 from streamproc.llm.rate_limits import RateLimits
 from streamproc.llm.redaction import redact
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 from streamproc.pipeline.parts import Parts
 from streamproc.pipeline.task import Task
 from streamproc.records import Checkpoint, Failed, Outcome, Position, Record, RecordError, Row, RunIdentity

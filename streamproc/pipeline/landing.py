@@ -6,8 +6,6 @@ import asyncio
 import traceback
 from typing import Any, Literal
 
-from msgspec import Struct
-
 from streamproc._log import debugging, log
 from streamproc.completions import Completion
 from streamproc.flow.clock import Clock
@@ -17,36 +15,9 @@ from streamproc.flow.whereabouts import Place
 from streamproc.pipeline.task import Call, Task
 from streamproc.records import Completed, Envelope, Failed, Outcome, RecordError
 
-
-class Answer(Struct, frozen=True, gc=False):
-    """What the cache keeps of a paid call.
-
-    Attributes:
-        completion: the answer.
-        run: the run that alone may use it again, because it is cut off, filtered or empty; `None` for everybody.
-    """
-
-    completion: Completion
-    run: str | None = None
-
-
-def key_of(fingerprint: str, run: str | None) -> str:
-    """Give the key of an answer: one that belongs to a run has its own, so that it never takes a whole one's place."""
-    return fingerprint if run is None else f"{fingerprint}:{run}"
-
-
 USER_ERRORS = (Exception, asyncio.CancelledError)
 """What a task's functions may raise at the cost of their record alone. They are called where nothing is awaited, so a
 cancellation is none of the host's. `SystemExit` and `KeyboardInterrupt` mean the process, and pass."""
-
-OUTPUT_TOKEN_COST = 4.0
-"""What a token of an answer costs, in tokens of a prompt: about so much in the price lists of hosted models."""
-
-
-def cost_of(answer: Answer) -> float:
-    """Give what an answer cost, in tokens of a prompt; at least 1."""
-    usage = answer.completion.usage
-    return max(1.0, usage.prompt_tokens + OUTPUT_TOKEN_COST * usage.completion_tokens)
 
 
 class Landing:

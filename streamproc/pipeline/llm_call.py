@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from streamproc._log import log
-from streamproc.cache.manager import CacheManager
 from streamproc.completions import Completion, Request
 from streamproc.control.retries import Retries, RetryPolicy
-from streamproc.errors import NotStorable, ProviderError, ProviderStop
+from streamproc.errors import ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
@@ -17,7 +15,8 @@ from streamproc.flow.storage_pause import StoragePause
 from streamproc.flow.tokens import Permit
 from streamproc.llm.endpoint import Endpoint
 from streamproc.pipeline.debug_log import tell_retry
-from streamproc.pipeline.landing import Answer, Landing, key_of
+from streamproc.pipeline.landing import Landing
+from streamproc.pipeline.paid_answers import PaidAnswers
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome, RecordError
 
@@ -31,37 +30,34 @@ class LlmCallHandler:
     Args:
         endpoint: makes attempts.
         policy: how often.
-        cache: keeps answers; `None` to keep none.
+        answers: keeps them; `None` to keep none.
         landing: ends flights.
         outcomes: to the sink.
         halt: ends retries; gets the errors that end the run.
         meter: gets the figures.
-        run_id: the run that may use an incomplete answer again.
         random: spreads retries.
-        pause: while nothing can be stored, nothing is sent; has answers that cannot be stored tried again.
+        pause: while nothing can be stored, nothing is sent.
     """
 
     def __init__(
         self,
         endpoint: Endpoint[Request, Completion],
         policy: RetryPolicy,
-        cache: CacheManager[Answer] | None,
+        answers: PaidAnswers | None,
         landing: Landing,
         outcomes: Outbox[Outcome],
         halt: Halt,
         meter: Meter,
-        run_id: str,
         random: random.Random,
         pause: StoragePause,
     ) -> None:
         self._endpoint = endpoint
         self._policy = policy
-        self._cache = cache
+        self._answers = answers
         self._landing = landing
         self._outcomes = outcomes
         self._halt = halt
         self._meter = meter
-        self._run_id = run_id
         self._random = random
         self._pause = pause
 
@@ -101,16 +97,8 @@ class LlmCallHandler:
                 await permit.reacquire()
             else:
                 retries.succeeded()
-                await self._keep(call.flight.key, completion)
+                if self._answers is not None:
+                    await self._answers.keep(call.flight.key, completion)
                 permit.release()
                 await self._outcomes.send(self._landing.answered(call, completion, "model", retries.sent))
                 return
-
-    async def _keep(self, key: str, completion: Completion) -> None:
-        if (cache := self._cache) is None:
-            return
-        run = None if completion.complete else self._run_id
-        try:
-            await self._pause.insist(lambda: cache.set(key_of(key, run), Answer(completion, run)))
-        except NotStorable as error:  # it is delivered all the same
-            log.warning("answer.not_cached", reason=str(error))

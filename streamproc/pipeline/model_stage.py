@@ -17,6 +17,7 @@ from streamproc.pipeline.batch_call import BatchCallHandler
 from streamproc.pipeline.batch_sizing import Observe
 from streamproc.pipeline.landing import Landing
 from streamproc.pipeline.llm_call import LlmCallHandler
+from streamproc.pipeline.paid_answers import PaidAnswers
 from streamproc.pipeline.parts import Parts
 from streamproc.pipeline.task import Call
 from streamproc.records import Outcome
@@ -31,6 +32,7 @@ class ModelStage:
     Args:
         parts: what the run works with.
         endpoint: makes attempts.
+        answers: keeps them; `None` to keep none.
         landing: ends flights.
         outcomes: to the sink.
         halt: ends retries.
@@ -42,6 +44,7 @@ class ModelStage:
         self,
         parts: Parts,
         endpoint: Endpoint[Any, Any],
+        answers: PaidAnswers | None,
         landing: Landing,
         outcomes: Outbox[Outcome],
         halt: Halt,
@@ -53,12 +56,11 @@ class ModelStage:
         self._common = (
             endpoint,
             RetryPolicy(llm.max_attempts, llm.ambiguous_retries),
-            parts.cache,
+            answers,
             landing,
             outcomes,
             halt,
             meter,
-            parts.sink.run_id,
             random.Random(),  # noqa: S311 - spreads retries; nobody gains by guessing it
             pause,
         )

@@ -9,7 +9,7 @@ from msgspec import Struct
 from streamproc.cache.manager import CacheManager
 from streamproc.llm.completer import Completer
 from streamproc.pipeline.config import PipelineConfig
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 from streamproc.pipeline.task import Task
 from streamproc.pipeline.vigil import Vigil
 from streamproc.records import Checkpoint

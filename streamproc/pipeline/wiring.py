@@ -28,6 +28,7 @@ from streamproc.pipeline.cache_lookup import CacheLookupHandler
 from streamproc.pipeline.knobs import Knob
 from streamproc.pipeline.landing import Landing
 from streamproc.pipeline.model_stage import ModelStage
+from streamproc.pipeline.paid_answers import PaidAnswers
 from streamproc.pipeline.parts import Parts
 from streamproc.pipeline.sink import InOrder, SinkHandler
 from streamproc.pipeline.source import SourceFeed, SourceHandler
@@ -97,8 +98,8 @@ class Wiring:
         lookup_to_sink, model_to_sink = to_sink.clone(), to_sink.clone()
         flights: Flights[Envelope] = Flights()
         landing = Landing(parts.task, flights, meter, asyncio.get_running_loop().time)
-        run_id = parts.sink.run_id
-        model = ModelStage(parts, self.endpoint, landing, model_to_sink, halt, meter, self._pause)
+        answers = None if parts.cache is None else PaidAnswers(parts.cache, parts.sink.run_id, self._pause)
+        model = ModelStage(parts, self.endpoint, answers, landing, model_to_sink, halt, meter, self._pause)
         read_at_a_time = sizes.max_size if batched else sizes.initial_size
         self.feed = feed = SourceFeed(parts.source, ledger, halt, read_at_a_time, parts.limit, self._pause)
         lookups = Batcher(records, sizes.max_size)  # without linger: what is there
@@ -111,12 +112,11 @@ class Wiring:
         lookup = CacheLookupHandler(
             parts.task,
             flights,
-            parts.cache,
+            answers,
             landing,
             to_model,
             lookup_to_sink,
             meter,
-            run_id,
             config.cache.share_samples,
             keep_size if batched else self._adapted("source_batch_size", parts, feed.resize, sizes.initial_size),
         )

@@ -243,8 +243,8 @@ PLANTS = (
     # The call and its landing.
     Plant(
         "pipeline/llm_call.py",
-        "                await self._keep(call.flight.key, completion)\n                permit.release()\n",
-        "                permit.release()\n                await self._keep(call.flight.key, completion)\n",
+        "                if self._answers is not None:\n",
+        "                permit.release()\n                if self._answers is not None:\n",
         "leave given back before the answer is safe",
         RUNS,
     ),

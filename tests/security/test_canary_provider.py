@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamproc._log import OFF, bodies
-from streamproc.observe.logs import MOST_OF_A_BODY, configure
+from streamproc.observe.log_lines import MOST_OF_A_BODY
+from streamproc.observe.logs import configure
 from streamproc.observe.secrets import KNOWN
 from tests.faults.recording import Figure
 from tests.security.canaries import VARIABLE, hits, hits_below, http

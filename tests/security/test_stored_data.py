@@ -28,7 +28,7 @@ from streamproc.cache.tiered import TieredBackend
 from streamproc.errors import ConfigError
 from streamproc.job_files import MAX_BYTES, parse_yaml, read_job
 from streamproc.pipeline.config import PipelineConfig
-from streamproc.pipeline.landing import Answer
+from streamproc.pipeline.paid_answers import Answer
 from tests.faults.recording import Figure
 from tests.redis_server import RedisServer
 
