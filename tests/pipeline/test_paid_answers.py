@@ -48,7 +48,7 @@ def paid(cache: CacheManager[Answer], run: str) -> PaidAnswers:
     st.booleans(),
 )
 def test_an_answer_that_was_paid_for_is_found_by_whoever_may_use_it(steps: list, at_once: bool) -> None:
-    """A whole answer is everybody's; one that is not is its own run's, however often that begins again; none is lost."""
+    """A whole answer is everybody's; any other is its own run's, however often that begins."""
 
     async def main() -> None:
         whole: dict[str, str] = {}
