@@ -68,6 +68,16 @@ def insert(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]])
         connection.execute(f"INSERT INTO {into} VALUES {places}", [value for row in chunk for value in row])  # noqa: S608
 
 
+def insert_new(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]]) -> bool:
+    """Insert rows as `insert` does if none of them is there already; else insert none, and tell so."""
+    try:
+        with connection:  # a savepoint
+            insert(connection, into, rows)
+    except apsw.ConstraintError:
+        return False
+    return True
+
+
 @contextmanager
 def _mapped(path: Path, connection: Connection | None = None) -> Iterator[None]:
     try:

@@ -21,6 +21,7 @@ ENTRIES = {f"{n}": b"%d" % n * 200 for n in range(300)}
 async def _filled(path: Path) -> None:
     async with SqliteBackend(path, 10**7) as backend:
         await backend.put_many(ENTRIES, ttl=None)
+        await backend.measure()  # which files them
 
 
 @pytest.mark.fault(26)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from streamproc._sqlite import Connection, insert
+from streamproc._sqlite import Connection, insert, insert_new
 from streamproc.errors import Damaged
 
 LOW_WATER = 0.9
@@ -28,6 +28,10 @@ CREATE TABLE IF NOT EXISTS entries (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, size INTEGER NOT NULL, expires_at REAL);
 CREATE TABLE IF NOT EXISTS totals (bytes INTEGER NOT NULL, entries INTEGER NOT NULL);
 INSERT INTO totals SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM totals);
+CREATE TABLE IF NOT EXISTS staged (
+  id INTEGER PRIMARY KEY, body BLOB NOT NULL, bytes INTEGER NOT NULL, entries INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS filings (number INTEGER NOT NULL);
+INSERT INTO filings SELECT abs(random() >> 24) WHERE NOT EXISTS (SELECT 1 FROM filings);
 """
 _INTO = "entries (key, value, size, expires_at)"
 _GET = """
@@ -54,6 +58,11 @@ class Totals(Struct, frozen=True):
     entries: int
 
 
+def size_of(value: bytes) -> int:
+    """Give what an entry takes."""
+    return len(value) + ROW_OVERHEAD_BYTES
+
+
 def totals(connection: Connection) -> Totals:
     """Give what the entries take."""
     ((held, entries),) = connection.execute("SELECT bytes, entries FROM totals")
@@ -68,11 +77,13 @@ def get(connection: Connection, keys: Sequence[str], now: float) -> dict[str, by
 
 def put(connection: Connection, rows: Sequence[Row]) -> None:
     """Set values, each key at most once; the newest entries are the last to make room."""
-    keys = json.dumps([key for key, _, _ in rows])
-    replaced = [_whole(size) for (size,) in connection.execute(_DELETE_KEYS, (keys,))]
-    sized = [(key, value, len(value) + ROW_OVERHEAD_BYTES, expires_at) for key, value, expires_at in rows]
-    insert(connection, _INTO, sized)
-    _count(connection, sum(row[2] for row in sized) - sum(replaced), len(sized) - len(replaced))
+    sized = [(key, value, size_of(value), expires_at) for key, value, expires_at in rows]
+    replaced: list[int] = []
+    if not insert_new(connection, _INTO, sized):  # else nearly all are new, and to look first would cost half as much
+        keys = json.dumps([key for key, _, _ in rows])
+        replaced = [_whole(size) for (size,) in connection.execute(_DELETE_KEYS, (keys,))]
+        insert(connection, _INTO, sized)
+    count(connection, sum(row[2] for row in sized) - sum(replaced), len(sized) - len(replaced))
 
 
 def make_room(connection: Connection, max_bytes: int, keep_newest: int, now: float) -> int:
@@ -116,7 +127,7 @@ def clear(connection: Connection) -> None:
 
 def _delete(connection: Connection, statement: str, arguments: tuple[str | float, ...]) -> int:
     sizes = [_whole(size) for (size,) in connection.execute(statement, arguments)]
-    _count(connection, -sum(sizes), -len(sizes))
+    count(connection, -sum(sizes), -len(sizes))
     return len(sizes)
 
 
@@ -127,5 +138,6 @@ def _whole(number: object) -> int:
     return number
 
 
-def _count(connection: Connection, more_bytes: int, more_entries: int) -> None:
+def count(connection: Connection, more_bytes: int, more_entries: int) -> None:
+    """Enter that the entries have become more, or fewer."""
     connection.execute("UPDATE totals SET bytes = bytes + ?, entries = entries + ?", (more_bytes, more_entries))

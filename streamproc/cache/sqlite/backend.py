@@ -16,11 +16,15 @@ from streamproc.cache.group_commit import GroupCommit
 from streamproc.cache.metrics import CacheMetrics
 from streamproc.cache.sqlite import answers_table
 from streamproc.cache.sqlite.quarantine import SelfReplacingDatabase
+from streamproc.cache.sqlite.staging import MOST_BYTES, Kept, Staging
 from streamproc.errors import CacheUnavailable, Refused, StorageFailed
 from streamproc.flow.clock import Clock
 
 T = TypeVar("T")
-Group = dict[str, tuple[bytes, float | None]]
+Group = dict[str, Kept]
+
+STAGED_SHARE = 8
+"""Of a small cache at most one part in so many is staged."""
 
 
 class SqliteBackend(LastingBackend):
@@ -39,7 +43,9 @@ class SqliteBackend(LastingBackend):
         self._max_bytes = max_bytes
         self._wall = wall
         self._database = SelfReplacingDatabase(path, answers_table.APPLICATION_ID, answers_table.SCHEMA)
-        self._writes: GroupCommit[tuple[bytes, float | None]] = GroupCommit(self._submit_group)
+        self._staging = Staging()
+        self._most_staged = min(MOST_BYTES, max_bytes // STAGED_SHARE)
+        self._writes: GroupCommit[Kept] = GroupCommit(self._submit_group)
         self._evictions = self._hits = self._misses = 0
         self._metrics = CacheMetrics()
 
@@ -60,7 +66,7 @@ class SqliteBackend(LastingBackend):
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         now = self._wall()
         try:
-            found = await self._database.run(lambda connection: answers_table.get(connection, keys, now))
+            found = await self._database.run(lambda connection: self._get(connection, keys, now))
         except (StorageFailed, Refused) as error:
             raise CacheUnavailable(str(error)) from error
         answers = [found.get(key) for key in keys]
@@ -68,6 +74,11 @@ class SqliteBackend(LastingBackend):
         self._misses += missing
         self._hits += len(answers) - missing
         return answers
+
+    def _get(self, connection: Connection, keys: Sequence[str], now: float) -> Mapping[str, bytes | None]:
+        self._staging.catch_up(connection)
+        staged = self._staging.find(keys, now)
+        return staged if len(staged) == len(keys) else {**answers_table.get(connection, keys, now), **staged}
 
     async def put_many(self, items: Mapping[str, bytes], *, ttl: float | None) -> None:
         """Keep values; when it returns, they survive a power cut.
@@ -87,8 +98,10 @@ class SqliteBackend(LastingBackend):
         )
 
     def _put(self, connection: Connection, group: Group) -> None:
-        answers_table.put(connection, [(key, value, expires_at) for key, (value, expires_at) in group.items()])
-        self._evictions += answers_table.make_room(connection, self._max_bytes, self._keep_newest, self._wall())
+        more = sum(answers_table.size_of(value) for value, _ in group.values())
+        crowded = answers_table.totals(connection).bytes + more > self._max_bytes
+        if self._staging.put(connection, group, 0 if crowded else self._most_staged):
+            self._evictions += answers_table.make_room(connection, self._max_bytes, self._keep_newest, self._wall())
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         await self._change(lambda connection: answers_table.delete(connection, keys))
@@ -109,11 +122,18 @@ class SqliteBackend(LastingBackend):
         return await self._change(lambda connection: answers_table.expire(connection, now))
 
     async def _change(self, work: Callable[[Connection], T]) -> T:
-        return await self._database.run(lambda connection: self._apply(connection, work))
+        """Do work on the entries, all of them filed before."""
+
+        def filed(connection: Connection) -> T:
+            self._staging.file(connection)
+            return work(connection)
+
+        return await self._database.run(lambda connection: self._apply(connection, filed))
 
     def _apply(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         """Do work in one transaction, and note what the entries take after it."""
         with transaction(connection):
+            self._staging.catch_up(connection)
             result = work(connection)
             totals = answers_table.totals(connection)
         self._metrics = CacheMetrics(
