@@ -77,6 +77,12 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
         """What two requests must have in common to be sent as one: everything but what is asked about."""
         return _canonical.encode((self.kind, self.deployment, self.model, self.parameters))
 
+    @property
+    def _asked_parameters(self) -> dict[str, Any]:
+        if CARRIAGE.isdisjoint(self.parameters):
+            return self.parameters
+        return {name: value for name, value in self.parameters.items() if name not in CARRIAGE}
+
     def fingerprint(self, sample: str = "") -> str:
         """Give the key of this request: 64 hexadecimal digits, equal for equal requests on every machine.
 
@@ -95,7 +101,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
             self.deployment,
             self.model,
             self.messages if self.text is None else self.text,
-            {name: value for name, value in self.parameters.items() if name not in CARRIAGE},
+            self._asked_parameters,
             self.draw,
             sample,
         )

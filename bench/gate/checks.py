@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
@@ -46,18 +45,12 @@ class Check(Struct, frozen=True):
         prepare: makes the work on so many records, with files in a folder of its own.
         few: records.
         many: records; what `many` cost beyond `few` is what records cost, without start and end.
-        beyond: the same by hand, where only what is added to that counts.
     """
 
     name: str
     prepare: Prepare
     few: int
     many: int
-    beyond: Prepare | None = None
-
-    def parts(self) -> dict[str, Prepare]:
-        """Give what is to be counted, by name."""
-        return {"work": self.prepare} | ({"beyond": self.beyond} if self.beyond is not None else {})
 
 
 def _rows(folder: Path, records: int) -> Path:
@@ -167,22 +160,6 @@ def completer(folder: Path, records: int) -> Work:
     return lambda: run_virtual(work())
 
 
-def aiohttp_by_hand(folder: Path, records: int) -> Work:
-    """Give the same calls with nothing but aiohttp."""
-    prompts = [f"Label the mood of this text as positive, negative or neutral: {number}" for number in range(records)]
-
-    async def work() -> None:
-        encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
-        headers = {"Content-Type": "application/json"}
-        async with _served() as base_url, aiohttp.ClientSession(headers=headers) as session:
-            for prompt in prompts:
-                body = encode({"model": "bench", "messages": [{"role": "user", "content": prompt}], "temperature": 0})
-                async with session.post(f"{base_url}/chat/completions", data=body) as response:
-                    decode(await response.read())
-
-    return lambda: run_virtual(work())
-
-
 @asynccontextmanager
 async def _served() -> AsyncIterator[str]:
     server = await asyncio.get_running_loop().create_server(FixedAnswer, "127.0.0.1", 0)
@@ -196,5 +173,5 @@ CHECKS = (
     Check("hit path", hit_path, few=300, many=1_300),
     Check("stream", stream, few=100, many=400),
     Check("LRUCache.get", lru_get, few=2_000, many=12_000),
-    Check("an HTTP call, beyond aiohttp", completer, few=50, many=250, beyond=aiohttp_by_hand),
+    Check("an HTTP call", completer, few=50, many=250),
 )

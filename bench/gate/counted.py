@@ -25,7 +25,6 @@ class Fork(Struct, frozen=True):
     """A process that did the work on so many records of a check, and one that only began like it."""
 
     check: str
-    part: str
     records: int
     worked: int
     idle: int
@@ -37,19 +36,18 @@ def main(folder: Path, wanted: Sequence[str]) -> None:
     for check in (REFERENCE, *CHECKS):
         if check is not REFERENCE and check.name not in wanted:
             continue
-        for part, prepare in check.parts().items():
-            forks += _forks(folder, check, part, prepare)
+        forks += _forks(folder, check)
     (folder / "forks.json").write_bytes(msgspec.json.encode(forks))
 
 
-def _forks(folder: Path, check: Check, part: str, prepare: Prepare) -> list[Fork]:
-    _prepared(folder, prepare, _FIRST)()  # what is imported and filled in when it is first used
+def _forks(folder: Path, check: Check) -> list[Fork]:
+    _prepared(folder, check.prepare, _FIRST)()  # what is imported and filled in when it is first used
     begun = []
     for records in (check.few, check.many):
-        work = _prepared(folder, prepare, records)
+        work = _prepared(folder, check.prepare, records)
         gc.collect()
         gc.freeze()
-        begun.append(Fork(check.name, part, records, worked=_fork(work), idle=_fork(lambda: None)))
+        begun.append(Fork(check.name, records, worked=_fork(work), idle=_fork(lambda: None)))
     for fork in begun:
         _wait(fork.worked)
         _wait(fork.idle)

@@ -79,13 +79,12 @@ def executed_in(report: str) -> int:
 
 def counts_of(forks: Sequence[Fork], executed: Mapping[int, int]) -> dict[str, Count]:
     """Work out what a record costs in each check, from what the processes of each have executed."""
-    costs: dict[str, dict[str, list[Fork]]] = {}
+    costs: dict[str, list[Fork]] = {}
     for fork in forks:
-        costs.setdefault(fork.check, {}).setdefault(fork.part, []).append(fork)
-    records = {name: {part: _a_record(each, executed) for part, each in parts.items()} for name, parts in costs.items()}
-    by_hand = records.pop(REFERENCE.name)["work"]
-    added = {name: parts["work"] - parts.get("beyond", 0.0) for name, parts in records.items()}
-    return {name: Count(instructions, instructions / by_hand) for name, instructions in added.items()}
+        costs.setdefault(fork.check, []).append(fork)
+    records = {name: _a_record(each, executed) for name, each in costs.items()}
+    by_hand = records.pop(REFERENCE.name)
+    return {name: Count(instructions, instructions / by_hand) for name, instructions in records.items()}
 
 
 def _a_record(forks: Sequence[Fork], executed: Mapping[int, int]) -> float:

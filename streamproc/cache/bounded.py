@@ -94,9 +94,10 @@ class BoundedCache(MutableMapping[K, V]):
         """
         size = self._size_of(value)
         ttl = self._ttl if ttl_seconds is None else ttl_seconds
-        for name, number in (("size_of(value)", size), ("ttl_seconds", ttl), ("cost", cost)):
-            if number is not None and not number >= 0:
-                raise ValueError(f"{name} must be >= 0, got {number}")
+        if not (size >= 0 and cost >= 0 and (ttl is None or ttl >= 0)):
+            numbers = {"size_of(value)": size, "ttl_seconds": ttl or 0, "cost": cost}
+            name = next(name for name, number in numbers.items() if not number >= 0)
+            raise ValueError(f"{name} must be >= 0, got {numbers[name]}")
         self._remove(key)
         if size > self._max_bytes or self._max_entries < 1 or not self._policy.admits(key, size):
             self._rejections += 1

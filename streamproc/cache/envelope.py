@@ -23,9 +23,8 @@ _LARGEST_COST = 3.0e38
 
 def _digest(key: str, head: bytes, payload: bytes) -> bytes:
     name = key.encode(errors="surrogatepass")
-    digest = hashlib.blake2b(head + len(name).to_bytes(4, "little") + name, digest_size=_DIGEST_BYTES)
-    digest.update(payload)
-    return digest.digest()
+    whole = b"".join((head, len(name).to_bytes(4, "little"), name, payload))
+    return hashlib.blake2b(whole, digest_size=_DIGEST_BYTES).digest()
 
 
 def seal(key: str, payload: bytes, expires_at: float | None, cost: float = 1.0) -> bytes:

@@ -31,8 +31,8 @@ class Whereabouts:
     """
 
     def __init__(self) -> None:
-        self._left_minus_entered: dict[Place, float] = dict.fromkeys(get_args(Place), 0.0)
-        self._present: dict[Place, int] = dict.fromkeys(get_args(Place), 0)
+        self._places: dict[Place, list[float]] = {place: [0.0, 0] for place in get_args(Place)}
+        """By place: when records left it, less when they entered it, in seconds summed up; and how many are there."""
 
     def move(self, count: int, origin: Place, to: Place, at: float) -> None:
         """Enter that records have gone from one place to another.
@@ -43,12 +43,12 @@ class Whereabouts:
             to: where they are from now on.
             at: the clock's seconds.
         """
-        weight = count * at
-        self._left_minus_entered[origin] += weight
-        self._left_minus_entered[to] -= weight
-        self._present[origin] -= count
-        self._present[to] += count
+        left, entered = self._places[origin], self._places[to]
+        left[0] += count * at
+        left[1] -= count
+        entered[0] -= count * at
+        entered[1] += count
 
     def seconds(self, at: float) -> Mapping[Place, float]:
         """Give the seconds that all records together have spent in each stage, up to a time."""
-        return {place: self._left_minus_entered[place] + self._present[place] * at for place in STAGES}
+        return {place: self._places[place][0] + self._places[place][1] * at for place in STAGES}

@@ -113,6 +113,7 @@ class Endpoint(Generic[Q, A]):
         self._deadlines = Deadlines(timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._unreached = 0
+        self._estimate: tuple[Q | None, int] = None, 0
         self.resting = 0
 
     @property
@@ -128,7 +129,8 @@ class Endpoint(Generic[Q, A]):
     async def turn(self, request: Q) -> None:
         """Wait until this request may be sent, or a halt is requested."""
         admission = self.admission
-        turn = admission.turn(estimated_tokens(request))
+        self._estimate = request, (tokens := estimated_tokens(request))
+        turn = admission.turn(tokens)
         while not self._halt.requested and (wait := admission.wait(turn, self._clock())) > 0:
             await self._halt.sleep(wait)
 
@@ -138,7 +140,9 @@ class Endpoint(Generic[Q, A]):
         Raises:
             ProviderError: what it amounts to for the record or the run.
         """
-        started_at, tokens = self._clock(), estimated_tokens(request)
+        started_at, (estimated, tokens) = self._clock(), self._estimate
+        if estimated is not request:  # another has had its turn since; it rarely is
+            tokens = estimated_tokens(request)
         records, places = _records(request), self._meter.whereabouts
         places.move(records, "admission", "endpoint", started_at)
         self._meter.add("model_calls_total")
