@@ -79,7 +79,6 @@ SCENARIOS = (
         {
             "64 at once in Redis: us a lookup": at_most(15),
             "64 at once in SQLite: us a lookup": at_most(25),
-            "hits a second": at_least(50),
             "a run with a dead Redis": at_least(0.95),
         },
     ),

@@ -1,14 +1,17 @@
 """streamproc as its command runs a job, with the number of calls at once as the only setting.
 
-Rows and checkpoint are committed together, every answer is durable before its permit is given back, the process is
+Like the command it runs on uvloop, and collects garbage less often. Rows and checkpoint are committed together, every answer is durable before its permit is given back, the process is
 watched, attempts are retried, and all of it can be resumed.
 """
 
 from __future__ import annotations
 
 from bench.peers.work import MAX_TOKENS, MODEL, PROMPT, TEMPERATURE, Job
+from streamproc.cli.own_process import quick_runner
 from streamproc.pipeline.config import PipelineConfig
 from streamproc.pipeline.pipeline import DataProcessingPipeline
+
+runner = quick_runner
 
 
 async def run(job: Job) -> None:

@@ -24,9 +24,11 @@ def main(module: str, *packages: str) -> None:
     tried = forbid_others()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as told:
         os.dup2(2, 1)
-        peer: Peer = importlib.import_module(f"bench.peers.{module}").run
+        contender = importlib.import_module(f"bench.peers.{module}")
+        peer: Peer = contender.run
         print(json.dumps({name: version(name) for name in packages}), file=told, flush=True)
-        with asyncio.Runner() as runner:  # one loop for all: clients that a library keeps are bound to it
+        runs = getattr(contender, "runner", asyncio.Runner)
+        with runs() as runner:  # one loop for all: clients that a library keeps are bound to it
             for line in sys.stdin:
                 took = runner.run(_timed(peer, Job(*json.loads(line))))
                 print(json.dumps([*took, tried]), file=told, flush=True)

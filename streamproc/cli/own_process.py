@@ -14,8 +14,15 @@ T = TypeVar("T")
 
 def run_quickly(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, as `asyncio.run` does: on uvloop where it is installed, collecting less garbage."""
-    with _collecting_less(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with quick_runner() as runner:
         return runner.run(work)
+
+
+@contextmanager
+def quick_runner() -> Iterator[asyncio.Runner]:
+    """Give what runs several coroutines so, one after another on one loop."""
+    with _collecting_less(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        yield runner
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -9,7 +9,7 @@ from streamproc.llm.transport.transport import Transport
 from streamproc.secret import SecretStr
 
 
-def best_transport(base_url: str, api_key: SecretStr, tls: ssl.SSLContext, max_connections: int) -> Transport:
+def best_transport(base_url: str, api_key: SecretStr, tls: ssl.SSLContext | None, max_connections: int) -> Transport:
     """Make a transport; see `LeanTransport` and `AiohttpTransport` for the arguments."""
     if find_spec("httptools") is not None:
         from streamproc.llm.transport.lean import LeanTransport

@@ -33,10 +33,10 @@ class LeanTransport:
     Args:
         base_url: the endpoint's address.
         api_key: sent as a bearer token; empty for none.
-        tls: whom to trust.
+        tls: whom to trust; of no use for an address without TLS.
     """
 
-    def __init__(self, base_url: str, api_key: SecretStr, tls: ssl.SSLContext) -> None:
+    def __init__(self, base_url: str, api_key: SecretStr, tls: ssl.SSLContext | None) -> None:
         parts = urlsplit(base_url)
         self._host = parts.hostname or ""
         self._port = parts.port or _PORTS[parts.scheme]

@@ -44,7 +44,7 @@ _reused: ContextVar[bool] = ContextVar("_reused", default=False)
 class _Connector(aiohttp.TCPConnector):
     """Tells who gets a connection whether it was used before."""
 
-    def __init__(self, limit: int, tls: ssl.SSLContext) -> None:
+    def __init__(self, limit: int, tls: ssl.SSLContext | bool) -> None:
         super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_SECONDS, ssl=tls)
         self._known: WeakSet[Any] = WeakSet()
 
@@ -61,14 +61,14 @@ class AiohttpTransport:
     Args:
         base_url: the endpoint's address.
         api_key: sent as a bearer token; empty for none.
-        tls: whom to trust.
+        tls: whom to trust; `None` for aiohttp's own choice, where the address has no TLS.
         max_connections: most connections at once; at least as many as there are concurrent calls.
     """
 
-    def __init__(self, base_url: str, api_key: SecretStr, tls: ssl.SSLContext, max_connections: int) -> None:
+    def __init__(self, base_url: str, api_key: SecretStr, tls: ssl.SSLContext | None, max_connections: int) -> None:
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
-        self._tls = tls
+        self._tls: ssl.SSLContext | bool = tls or True  # as aiohttp has it
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
