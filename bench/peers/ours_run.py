@@ -1,7 +1,8 @@
 """streamproc as its command runs a job, with the number of calls at once as the only setting.
 
-Like the command it runs on uvloop, and collects garbage less often. Rows and checkpoint are committed together, every answer is durable before its permit is given back, the process is
-watched, attempts are retried, and all of it can be resumed.
+Like the command it runs on uvloop, and collects garbage less often. Rows and checkpoint are committed together, every
+answer is durable before its permit is given back, the process is watched, attempts are retried, and all of it can be
+resumed.
 """
 
 from __future__ import annotations
