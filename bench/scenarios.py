@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench import (
+from bench.control import held_out
+from bench.figures import at_least, at_most
+from bench.measures import (
     cache_paths,
     cold_start,
     control_http,
@@ -16,8 +18,6 @@ from bench import (
     resume,
     supervisor_cost,
 )
-from bench.control import held_out
-from bench.figures import at_least, at_most
 from bench.scenario import Scenario
 
 SCENARIOS = (

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.figures import Series, at_least, at_most, figure
-from bench.first_request import first_request
 from bench.machine import CORES, beside, describe
+from bench.measures.first_request import first_request
 from bench.pairs import alternate, compare
 from bench.plots import draw
 from bench.results import Result, newest, read, stem_of, write

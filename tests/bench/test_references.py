@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.durability import without_flushes
-from bench.policies import POLICIES, best, made
-from bench.traces import play, read
+from bench.measures.durability import without_flushes
+from bench.measures.policies import POLICIES, best, made
+from bench.measures.traces import play, read
 from streamproc._sqlite import Database
 from streamproc.sinks import append_file
 

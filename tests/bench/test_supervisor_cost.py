@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bench.supervisor_cost import MOST_MS_A_SECOND, cost
+from bench.measures.supervisor_cost import MOST_MS_A_SECOND, cost
 
 
 @pytest.mark.slow

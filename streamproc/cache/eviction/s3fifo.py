@@ -1,7 +1,7 @@
 """S3-FIFO: three queues, so that what is asked for only once goes soon.
 
-Yang et al., "FIFO queues are all you need for cache eviction" (SOSP 2023). `bench/traces.py` shows that the miss counts
-are those of the authors' simulator, libCacheSim, for the algorithm of the paper (there "S3-FIFOv0").
+Yang et al., "FIFO queues are all you need for cache eviction" (SOSP 2023). `bench/measures/traces.py` shows that the
+miss counts are those of the authors' simulator, libCacheSim, for the algorithm of the paper (there "S3-FIFOv0").
 """
 
 from __future__ import annotations

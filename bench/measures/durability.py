@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 from bench.endpoint import running_endpoint
 from bench.figures import Finding
-from bench.hit_path import BATCH, BYTES, NOWHERE, fill
 from bench.machine import CLIENT_CORE, pin
+from bench.measures.hit_path import BATCH, BYTES, NOWHERE, fill
 from bench.pairs import Work, alternate, seconds
 from bench.scenario import Setting
 from bench.workload import job, run, write_input

@@ -1,7 +1,8 @@
 """A long run in a process of its own, which tells by the way what it costs.
 
-`python -m bench.long_run INPUT OUTPUT URL [LIMIT]` works off the input with answers kept in memory, and prints a line
-after about each `STEP` records: how many are delivered, seconds of CPU so far, seconds on the wall, resident bytes.
+`python -m bench.measures.long_run INPUT OUTPUT URL [LIMIT]` works off the input with answers kept in memory, and
+prints a line after about each `STEP` records: how many are delivered, seconds of CPU so far, seconds on the wall,
+resident bytes.
 """
 
 from __future__ import annotations

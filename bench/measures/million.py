@@ -29,7 +29,7 @@ PLOT = "memory"
 
 
 class Mark(Struct, frozen=True):
-    """How far a run was, and at what cost: see `bench/long_run.py`."""
+    """How far a run was, and at what cost: see `bench/measures/long_run.py`."""
 
     records: int
     cpu: float
@@ -39,7 +39,7 @@ class Mark(Struct, frozen=True):
 
 def marks(source: Path, sink: Path, base_url: str) -> list[Mark]:
     """Run once, and give what it told by the way."""
-    command = [sys.executable, "-m", "bench.long_run", str(source), str(sink), base_url]
+    command = [sys.executable, "-m", "bench.measures.long_run", str(source), str(sink), base_url]
     done = subprocess.run(command, cwd=HOME, check=True, stdout=subprocess.PIPE, text=True)
     told = [line.split() for line in done.stdout.splitlines()]
     return [Mark(int(n), float(cpu), float(wall), float(resident)) for n, cpu, wall, resident in told]

@@ -1,7 +1,7 @@
 """Which policy hits how often, on made requests, against the best choice there is: one that knows the future.
 
 Requests follow Zipf's law, and a part of them come once and never again, as in a scan. With `--trace FILE` the requests
-of real caches are played too: see `bench/traces.py` for the forms that are read.
+of real caches are played too: see `bench/measures/traces.py` for the forms that are read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from bench.figures import Finding, Pair, figure
+from bench.measures.traces import Request, play, read
 from bench.scenario import Setting
-from bench.traces import Request, play, read
 from streamproc.cache.eviction.policies import PolicyName
 
 REQUESTS = 60_000

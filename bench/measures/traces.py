@@ -1,6 +1,6 @@
 """Play recorded requests of real caches through ours, and compare with what others counted on the same requests.
 
-    python -m bench.traces --cloud-physics cloudPhysicsIO.oracleGeneral.bin.xz --corda trace_vaultservice.gz
+    python -m bench.measures.traces --cloud-physics cloudPhysicsIO.oracleGeneral.bin.xz --corda trace_vaultservice.gz
 
 The files are from the repositories 1a1a11a/libCacheSim (`data`) and ben-manes/caffeine (corda). Ends with 1 if a figure
 differs.
@@ -134,7 +134,9 @@ def table_of(rows: Iterable[Row]) -> Table:
 
 def main() -> None:
     """Play the traces named on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.traces", description="Compare misses on recorded requests.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.measures.traces", description="Compare misses on recorded requests."
+    )
     parser.add_argument("--cloud-physics", type=Path, help="cloudPhysicsIO.oracleGeneral.bin.xz")
     parser.add_argument("--corda", type=Path, help="trace_vaultservice.gz")
     options = parser.parse_args()

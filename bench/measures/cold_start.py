@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.figures import Finding, figure
-from bench.first_request import first_request
 from bench.machine import CLIENT_CORE, pin
+from bench.measures.first_request import first_request
 from bench.pairs import alternate, seconds
 from bench.scenario import Setting
 from bench.workload import MODEL, PROMPT, write_input

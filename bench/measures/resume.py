@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.endpoint import running_endpoint
 from bench.figures import Finding, figure
-from bench.first_request import first_request
 from bench.machine import CLIENT_CORE, HOME, pin
-from bench.million import RECORDS, TEXTS
+from bench.measures.first_request import first_request
+from bench.measures.million import RECORDS, TEXTS
 from bench.scenario import Setting
 from bench.workload import write_input
 
@@ -20,7 +20,7 @@ DONE = 0.9
 
 def command(source: Path, sink: Path, *more: str) -> Callable[[str], Sequence[str]]:
     """Give the command of a run, once the address is known."""
-    return lambda url: [sys.executable, "-m", "bench.long_run", str(source), str(sink), url, *more]
+    return lambda url: [sys.executable, "-m", "bench.measures.long_run", str(source), str(sink), url, *more]
 
 
 def measure(setting: Setting) -> Iterator[Finding]:
