@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -15,15 +16,20 @@ from bench.machine import CLIENT_CORE, pin
 from bench.pairs import compare
 from bench.scenario import Setting
 from bench.workload import body_of, job, run, write_input
+from streamproc.cli.own_process import run_quickly
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
 RECORDS = 14_000
 AGAINST = "aiohttp loop by hand"
-CASES: list[tuple[str, int, dict[str, object]]] = [
-    ("64 at once", 64, {}),
-    ("256 at once", 256, {}),
-    ("64, answers in memory", 64, {"backend": "memory"}),
+CASES: list[tuple[str, int, dict[str, object], Run]] = [
+    ("64 at once", 64, {}, asyncio.run),
+    ("256 at once", 256, {}, asyncio.run),
+    ("64, answers in memory", 64, {"backend": "memory"}, asyncio.run),
+    ("256 at once, the loop by hand on uvloop too", 256, {}, run_quickly),
 ]
-"""Names, calls at once, and the cache's settings: where there are none it is the durable journal."""
+"""Names, calls at once, the cache's settings (where there are none it is the durable journal), what the loop by hand
+runs on. streamproc runs as its command does, on uvloop."""
 
 
 async def by_hand(base_url: str, source: Path, sink: Path, concurrency: int) -> None:
@@ -56,10 +62,10 @@ def measure(setting: Setting) -> Iterator[Finding]:
     source = write_input(setting.folder / "miss.jsonl", records)
     with running_endpoint() as base_url:
         pin(CLIENT_CORE)
-        for name, concurrency, cache in CASES:
+        for name, concurrency, cache, run_by_hand in CASES:
 
-            def reference(output: Path, concurrency: int = concurrency) -> None:
-                asyncio.run(by_hand(base_url, source, output / "out.jsonl", concurrency))
+            def reference(output: Path, concurrency: int = concurrency, run_by_hand: Run = run_by_hand) -> None:
+                run_by_hand(by_hand(base_url, source, output / "out.jsonl", concurrency))
 
             def ours(output: Path, concurrency: int = concurrency, cache: dict[str, object] = cache) -> None:
                 sink = output / "out.jsonl"
