@@ -21,7 +21,7 @@ ENDPOINT_CORE = 1
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 """As it was when this was imported, before anything is pinned."""
 
-PACKAGES = ("streamproc", "aiohttp", "anyio", "apsw", "msgspec", "redis")
+PACKAGES = ("streamproc", "aiohttp", "anyio", "apsw", "httptools", "msgspec", "redis", "uvloop")
 
 
 class Machine(Struct, frozen=True):

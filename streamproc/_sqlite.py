@@ -70,11 +70,14 @@ def insert(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]])
 
 def insert_new(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]]) -> bool:
     """Insert rows as `insert` does if none of them is there already; else insert none, and tell so."""
+    connection.execute("SAVEPOINT new_rows")
     try:
-        with connection:  # a savepoint
-            insert(connection, into, rows)
-    except apsw.ConstraintError:
+        insert(connection, into, rows)
+    except apsw.ConstraintError:  # after any other error the transaction may be gone, and this with it
+        connection.execute("ROLLBACK TO new_rows")
+        connection.execute("RELEASE new_rows")
         return False
+    connection.execute("RELEASE new_rows")
     return True
 
 

@@ -27,7 +27,7 @@ class Contender(Struct, frozen=True):
     goals: dict[str, float] = {}
 
 
-OURS = Contender("streamproc run", "ours_run", None, ("streamproc", "aiohttp", "msgspec"))
+OURS = Contender("streamproc run", "ours_run", None, ("streamproc", "httptools", "msgspec", "uvloop"))
 
 PEERS = (
     Contender("streamproc stream", "ours_stream", None, ("streamproc",)),

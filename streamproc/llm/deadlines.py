@@ -76,10 +76,11 @@ class Deadline:
         expired: whether its time was over.
     """
 
-    __slots__ = ("_cancelling", "_deadlines", "_task", "expired")
+    __slots__ = ("_cancelling", "_deadlines", "_lasts", "_task", "expired")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
+        self._lasts = False
         self.expired = False
 
     def __enter__(self) -> Deadline:
@@ -87,19 +88,28 @@ class Deadline:
         assert task is not None, "attempts are made by tasks"
         self._task = task
         self._cancelling = task.cancelling()
+        self._lasts = True
         self._deadlines.add(self)
         return self
 
     def expire(self) -> None:
-        """Cancel the block; once."""
+        """Cancel the block, unless an answer is there: in a socket's buffer, or on its way to who waits for it.
+
+        That takes one turn of the event loop each to show, as uvloop looks at its clock before it looks at sockets.
+        """
         self._deadlines.remove(self)
-        if not self.expired:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._cancel)
+
+    def _cancel(self) -> None:
+        if self._lasts and not self.expired:
             self.expired = True
             self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        self._lasts = False
         self._deadlines.remove(self)
         if not self.expired:
             return False

@@ -58,5 +58,5 @@ class _LineHandler(logging.Handler):
             self.formatter = formatter(self._form, colors=self._colors)
         try:
             self._line(self.format(record))
-        except OSError:
-            self.handleError(record)  # a closed terminal must not end a run
+        except (OSError, ValueError):
+            self.handleError(record)  # a closed terminal, or a file that was closed, must not end a run

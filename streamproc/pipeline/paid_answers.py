@@ -8,12 +8,16 @@ from msgspec import Struct
 
 from streamproc._log import log
 from streamproc.cache.manager import CacheManager
-from streamproc.completions import Completion
+from streamproc.completions import Completion, Usage
 from streamproc.errors import NotStorable
 from streamproc.flow.storage_pause import StoragePause
 
 OUTPUT_TOKEN_COST = 4.0
 """What a token of an answer costs, in tokens of a prompt: about so much in the price lists of hosted models."""
+
+
+ANSWERS_A_MARK = 50
+"""The mark is kept anew with each of so many, so that it never makes room before they do."""
 
 
 class Answer(Struct, frozen=True, gc=False):
@@ -28,6 +32,9 @@ class Answer(Struct, frozen=True, gc=False):
     run: str | None = None
 
 
+_MARK = Answer(Completion(text="", model="", finish_reason="mark", usage=Usage()))
+
+
 def cost_of(answer: Answer) -> float:
     """Give what an answer cost, in tokens of a prompt; at least 1."""
     usage = answer.completion.usage
@@ -38,7 +45,7 @@ class PaidAnswers:
     """Keep answers and look them up, by the fingerprint of what was asked.
 
     An answer that a run alone may use has a name of its own, so that it never takes a whole one's place. Few runs have
-    any, and a miss would cost two lookups; so a mark is kept with each, and where there is none nothing is looked up.
+    any, and a miss would cost two lookups; so a mark is kept with them, and where there is none nothing is looked up.
 
     Args:
         cache: where they are.
@@ -51,7 +58,8 @@ class PaidAnswers:
         self._run = run
         self._pause = pause
         self._mark = f"incomplete:{run}"
-        self._marked = self._looked = False
+        self._own_answers = 0
+        self._none_marked = False
 
     async def look_up(self, fingerprints: Sequence[str]) -> list[Completion | None]:
         """Give the answers that this run may use, in the same order; `None` where there is none."""
@@ -73,6 +81,7 @@ class PaidAnswers:
         try:
             await self._pause.insist(lambda: self._cache.set_many(items))
         except NotStorable as error:  # it is delivered all the same
+            self._own_answers = 0  # a mark with it was not kept either
             log.warning("answer.not_cached", reason=str(error))
 
     async def keep_many(self, completions: Mapping[str, Completion]) -> None:
@@ -83,15 +92,18 @@ class PaidAnswers:
         try:
             await self._pause.insist(lambda: self._cache.set_many(items))
         except NotStorable:  # a completer of the user's own may give anything; the others' answers are kept
+            self._own_answers = 0
             for fingerprint, completion in completions.items():
                 await self.keep(fingerprint, completion)
 
     def _items(self, fingerprint: str, completion: Completion) -> dict[str, Answer]:
         if completion.complete:
             return {fingerprint: Answer(completion)}
-        answer = Answer(completion, self._run)
-        self._marked = True
-        return {self._own(fingerprint): answer, self._mark: answer}
+        items = {self._own(fingerprint): Answer(completion, self._run)}
+        if self._own_answers % ANSWERS_A_MARK == 0:
+            items[self._mark] = _MARK
+        self._own_answers += 1
+        return items
 
     def _own(self, fingerprint: str) -> str:
         return f"{fingerprint}:{self._run}"
@@ -100,8 +112,10 @@ class PaidAnswers:
         return answer.completion if answer is not None and answer.run in (None, self._run) else None
 
     async def _has_own(self) -> bool:
-        if not self._looked:
+        if not self._own_answers and not self._none_marked:
+            before = self._cache.metrics()
             if await self._cache.get(self._mark) is not None:
-                self._marked = True
-            self._looked = True
-        return self._marked
+                self._own_answers = max(1, self._own_answers)
+            after = self._cache.metrics()
+            self._none_marked = after.available and after.errors == before.errors  # else it is asked again
+        return self._own_answers > 0

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamproc.cache.sqlite.backend import STAGED_SHARE, SqliteBackend
+from streamproc.errors import StorageBlocked
 
 MOST = 1_000_000
 KEYS = tuple("abcdef")
@@ -87,7 +88,6 @@ def test_groups_are_filed_once_they_are_many(tmp_path: Path) -> None:
             counts.append(staged(path))
         assert counts == [1, 2, 3, 0, 1, 2, 3, 0, 1]
         await next_one.open()
-        assert staged(path) == 0
         assert await next_one.get_many([f"{number}" for number in range(9)]) == [bytes(size)] * 9
         await next_one.aclose()
         await killed.aclose()
@@ -116,7 +116,7 @@ def test_what_expires_while_staged_hides_what_was_filed(tmp_path: Path) -> None:
 
 
 def test_a_damaged_group_is_missing_and_harms_no_other(tmp_path: Path) -> None:
-    """A group that cannot be read is a miss for its keys; the others, and the file, are as they were."""
+    """Whichever byte of a group is another: nothing is raised, the other groups and the file are whole."""
     path = tmp_path / "c.db"
 
     async def main() -> None:
@@ -124,10 +124,41 @@ def test_a_damaged_group_is_missing_and_harms_no_other(tmp_path: Path) -> None:
             await backend.put_many({"a": b"1"}, ttl=None)
             await backend.put_many({"b": b"2"}, ttl=None)
         connection = apsw.Connection(str(path))
-        connection.execute("UPDATE staged SET body = x'c1' WHERE id = 1")
+        ((body,),) = connection.execute("SELECT body FROM staged WHERE id = 1")
+        assert isinstance(body, bytes)
+        for place in range(len(body)):
+            for byte in (0x00, 0xC1, 0xFF, body[place] ^ 0x80):
+                damaged = body[:place] + bytes([byte]) + body[place + 1 :]
+                connection.execute("UPDATE staged SET body = ? WHERE id = 1", (damaged,))
+                async with SqliteBackend(path, MOST) as backend:
+                    _, other = await backend.get_many(["a", "b"])
+                    assert other == b"2"
         connection.close()
-        async with SqliteBackend(path, MOST) as backend:
-            assert await backend.get_many(["a", "b"]) == [None, b"2"]
-            assert backend.metrics().entries == 1
+
+    asyncio.run(main())
+    assert [file.name for file in tmp_path.iterdir() if "damaged" in file.name] == []
+
+
+@pytest.mark.parametrize("groups", [[1], [1, 1], [150], [150, 101], [2500]])
+def test_a_full_disk_undoes_what_was_staged_and_no_more(tmp_path: Path, groups: list[int]) -> None:
+    """Where there is no room, for a row or to file all, nothing is written, and the same may be tried again."""
+    path, value = tmp_path / "c.db", bytes(4000)
+
+    async def room(backend: SqliteBackend, pages: int) -> None:
+        limit = f"PRAGMA max_page_count = {pages}"  # never below what there is: then nothing more is to be had
+        await backend._database.run(lambda connection: list(connection.execute(limit)))
+
+    async def main() -> None:
+        async with SqliteBackend(path, 10**9) as backend:
+            await backend.put_many({"first": value}, ttl=None)
+            for number, size in enumerate(groups):
+                items = {f"{number} {n}": value for n in range(size)}
+                await room(backend, 1)
+                with pytest.raises(StorageBlocked):
+                    await backend.put_many(items, ttl=None)
+                await room(backend, 10**6)
+                await backend.put_many(items, ttl=None)
+                assert (await backend.get_many([*items, "first"])) == [value] * (size + 1)
+            assert (await backend.measure()).entries == 1 + sum(groups)
 
     asyncio.run(main())

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc.cache.config import CacheConfig
+from streamproc.cache.fail_open import FailOpen
 from streamproc.cache.manager import CacheManager
 from streamproc.cache.memory import MemoryBackend
 from streamproc.completions import Completion, Usage
+from streamproc.errors import CacheUnavailable
 from streamproc.flow.halt import Halt
 from streamproc.flow.storage_pause import StoragePause
 from streamproc.pipeline.paid_answers import Answer, PaidAnswers
@@ -86,5 +89,32 @@ def test_a_miss_costs_one_lookup_in_a_run_whose_answers_are_all_whole() -> None:
             await answers.keep(KEYS[0], answer("cut", whole=False))
             assert [found and found.text for found in await answers.look_up(KEYS)] == ["cut", None, None]
             assert backend.asked == before + 3
+
+    run_virtual(main())
+
+
+def test_a_cache_that_could_not_be_asked_has_not_said_no() -> None:
+    """Where the cache was away when a continued run began, its own answers are found once it is back."""
+
+    class Away(Asked):
+        away = False
+
+        async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+            if self.away:
+                raise CacheUnavailable("away")
+            return await super().get_many(keys)
+
+    async def main() -> None:
+        backend = Away()
+        async with CacheManager(CacheConfig(), FailOpen(backend, 5.0), Answer) as cache:
+            await paid(cache, "run").keep(KEYS[0], answer("cut", whole=False))
+            again = paid(cache, "run")
+            backend.away = True
+            assert await again.look_up(KEYS) == [None, None, None]
+            backend.away = False
+            await anyio.sleep(120)  # for as long as the breaker is open
+            for _ in range(3):
+                found = await again.look_up(KEYS)
+            assert [completion and completion.text for completion in found] == ["cut", None, None]
 
     run_virtual(main())

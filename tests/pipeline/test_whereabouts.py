@@ -144,7 +144,7 @@ def test_each_stage_gets_its_own_seconds():
     )
     spent = report.stage_seconds
     assert spent["endpoint"] == pytest.approx(2)
-    assert spent["retry"] == pytest.approx(7, abs=1)  # spread a little
+    assert 7 <= spent["retry"] <= 7 * 1.25 + 0.01  # spread by up to a quarter
     assert spent["lookup"] == pytest.approx(0.5)  # an answer that belongs to this run is asked for as well
     assert spent["keeping"] == pytest.approx(0.25)
     assert spent["sink"] == pytest.approx(2)

@@ -61,7 +61,7 @@ class SqliteBackend(LastingBackend):
             StorageFailed: it cannot be opened or made.
         """
         await self._database.open()
-        await self._change(lambda connection: None)
+        await self._database.run(self._note)
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         now = self._wall()
@@ -110,7 +110,7 @@ class SqliteBackend(LastingBackend):
         await self._change(lambda connection: answers_table.delete_prefix(connection, prefix))
 
     async def clear(self) -> None:
-        await self._change(answers_table.clear)
+        await self._database.run(lambda connection: self._apply(connection, self._clear))
         await self._database.run(lambda connection: connection.execute("VACUUM"))
 
     async def measure(self) -> CacheMetrics:
@@ -135,14 +135,21 @@ class SqliteBackend(LastingBackend):
         with transaction(connection):
             self._staging.catch_up(connection)
             result = work(connection)
-            totals = answers_table.totals(connection)
+            self._note(connection)
+        return result
+
+    def _clear(self, connection: Connection) -> None:
+        self._staging.clear(connection)
+        answers_table.clear(connection)
+
+    def _note(self, connection: Connection) -> None:
+        totals = answers_table.totals(connection)
         self._metrics = CacheMetrics(
             entries=totals.entries,
             current_bytes=totals.bytes,
             peak_bytes=max(totals.bytes, self._metrics.peak_bytes),
             evictions=self._evictions,
         )
-        return result
 
     def metrics(self) -> CacheMetrics:
         return msgspec.structs.replace(self._metrics, hits=self._hits, misses=self._misses)

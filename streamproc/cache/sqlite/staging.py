@@ -49,7 +49,7 @@ class Staging:
             return
         for number, body, size in connection.execute(_LATER, (self._newest,)):
             self._newest, self._bytes = number, self._bytes + size
-            with suppress(msgspec.DecodeError):  # damaged: these are missing, as any value that is not what it was
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):  # damaged, and so missing
                 _renew(self._entries, _decode(body))
 
     def find(self, keys: Sequence[str], now: float) -> dict[str, bytes | None]:
@@ -82,12 +82,16 @@ class Staging:
         answers_table.count(connection, size, number)
         return False
 
+    def clear(self, connection: Connection) -> None:
+        """Forget every group, within a transaction."""
+        removed = list(connection.execute("DELETE FROM staged RETURNING bytes, entries"))
+        answers_table.count(connection, -sum(size for size, _ in removed), -sum(number for _, number in removed))
+        connection.execute("UPDATE filings SET number = number + 1")
+
     def file(self, connection: Connection, more: Mapping[str, Kept] | None = None) -> None:
         """Move every group to the entries, and some more with them, within a transaction and after `catch_up`."""
         if self._newest:
-            removed = list(connection.execute("DELETE FROM staged RETURNING bytes, entries"))
-            answers_table.count(connection, -sum(size for size, _ in removed), -sum(number for _, number in removed))
-            connection.execute("UPDATE filings SET number = number + 1")
+            self.clear(connection)
         entries = self._entries.copy()
         _renew(entries, more or {})
         if entries:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from aiohappyeyeballs import start_connection
 
+from streamproc.errors import NotSent
 from streamproc.llm.transport.connection import Connection
 from streamproc.llm.transport.transport import (
     CONNECT_SECONDS,
@@ -38,16 +39,20 @@ class LeanTransport:
 
     def __init__(self, base_url: str, api_key: SecretStr, tls: ssl.SSLContext | None) -> None:
         parts = urlsplit(base_url)
-        self._host = parts.hostname or ""
+        self._host = _in_ascii(parts.hostname or "")
         self._port = parts.port or _PORTS[parts.scheme]
         self._tls = tls if parts.scheme == "https" else None
         self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=-._~")
         named = f"[{self._host}]" if ":" in self._host else self._host
         host = named if self._port == _PORTS[parts.scheme] else f"{named}:{self._port}"
-        lines = ["Host: %s", "Content-Type: application/json", "Accept-Encoding: identity", "User-Agent: streamproc"]
+        lines = [
+            f"Host: {host}",
+            "Content-Type: application/json",
+            "Accept-Encoding: identity",
+            "User-Agent: streamproc",
+        ]
         if api_key:
             lines.append(f"Authorization: Bearer {api_key.reveal()}")
-        self._named_host = host
         self._lines = "\r\n".join(lines)
         self._heads: dict[str, bytes] = {}
         self._idle: deque[Connection] = deque()
@@ -58,6 +63,8 @@ class LeanTransport:
 
     async def post(self, path: str, body: bytes, most_bytes: int, *, fresh: bool = False) -> Reply:
         """Send a body of JSON, and read the whole reply, see `Transport`."""
+        if not self._host:
+            raise invalid_address()
         connection = None if fresh else self._kept()
         if connection is None:
             connection = await self._connect()
@@ -70,7 +77,7 @@ class LeanTransport:
             if connection.usable:
                 self._idle.append(connection)
             else:
-                self._open.discard(connection)
+                self._drop(connection)
 
     def _kept(self) -> Connection | None:
         """Give the connection that was used last, and drop those that the server may be about to close."""
@@ -104,6 +111,8 @@ class LeanTransport:
             mapped = invalid_address()
         except OSError as error:
             mapped = of_socket(error, where)
+        except RuntimeError as error:  # uvloop's, where a socket was closed under it
+            mapped = NotSent(f"no connection{where}: {error}")
         else:
             self._open.add(connection)
             return connection
@@ -112,11 +121,7 @@ class LeanTransport:
     def _head(self, path: str) -> bytes:
         head = self._heads.get(path)
         if head is None:
-            try:
-                host = self._named_host.encode("idna").decode() if not self._named_host.isascii() else self._named_host
-            except UnicodeError:
-                raise invalid_address() from None
-            text = f"POST {self._path}{path} HTTP/1.1\r\n{self._lines % host}\r\nContent-Length: "
+            text = f"POST {self._path}{path} HTTP/1.1\r\n{self._lines}\r\nContent-Length: "
             head = self._heads[path] = text.encode("latin-1")
         return head
 
@@ -127,3 +132,15 @@ class LeanTransport:
         self._open.clear()
         self._idle.clear()
         await asyncio.sleep(0)  # an aborted transport closes its socket at the loop's next turn
+
+
+def _in_ascii(host: str) -> str:
+    """Give a host's name as name services and certificates have it (IDNA 2008); empty where there is no such name."""
+    if host.isascii():
+        return host
+    import idna  # a large table, for few
+
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return ""

@@ -7,6 +7,7 @@ the request's headers, so none of them is ever a cause or context of ours.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ssl
 from contextlib import suppress
@@ -100,6 +101,8 @@ class AiohttpTransport:
         session = self._fresh if fresh else self._session
         assert session is not None, "open() comes first"
         answering = False
+        now = asyncio.get_running_loop().time
+        began_at = now()
         _reused.set(False)
         try:
             data = body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)  # aiohttp sends large bytes in one go
@@ -109,7 +112,7 @@ class AiohttpTransport:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, headers, content)
         except aiohttp.ClientError as error:
-            mapped = _map(error, stale_if=_reused.get() and not answering)
+            mapped = _map(error, stale_after=now() - began_at if _reused.get() and not answering else None)
         except UnicodeError:  # of the host's name
             mapped = invalid_address()
         except OSError as error:  # the socket itself, outside what aiohttp wraps
@@ -145,12 +148,12 @@ async def _fill(body: CappedBody, response: aiohttp.ClientResponse) -> None:
         body.feed(part)
 
 
-def _map(error: aiohttp.ClientError, *, stale_if: bool) -> ProviderError:
+def _map(error: aiohttp.ClientError, *, stale_after: float | None) -> ProviderError:
     """Turn aiohttp's exceptions into ours; the subclasses come before their bases.
 
     Args:
         error: one of them.
-        stale_if: whether the connection was used before, and no answer had begun.
+        stale_after: seconds since it was sent, on a connection that was used before and brought no answer.
     """
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
@@ -163,8 +166,8 @@ def _map(error: aiohttp.ClientError, *, stale_if: bool) -> ProviderError:
             return invalid_address()
         case aiohttp.ClientResponseError():
             return no_http()
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if stale_if:
-            return stale()
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if stale_after is not None:
+            return stale(stale_after)
         case aiohttp.ServerDisconnectedError():
             return disconnected()
         case _:

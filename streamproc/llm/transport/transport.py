@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -16,6 +17,7 @@ MAX_HEADERS = 500
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0
 """Kept connections are dropped after so long without use: servers commonly close theirs after 5."""
+STALE_SECONDS = 1.0
 STALE = "stale_connection"
 """The code of a request whose connection, used before, was closed before any answer: the server had let go of it."""
 
@@ -79,8 +81,13 @@ def no_http() -> Ambiguous:
     return Ambiguous("the answer is not HTTP: a bad status line, or headers beyond every measure", status=200)
 
 
-def stale() -> Ambiguous:
-    """Give the error for a kept connection that was closed under a request."""
+def stale(seconds: float) -> Ambiguous:
+    """Give the error for a kept connection that was closed so long after a request had been sent on it.
+
+    A server that lets go of a connection does so at once; one that takes its time may have begun to work.
+    """
+    if seconds > STALE_SECONDS:
+        return disconnected()
     return Ambiguous("a connection that was used before was closed before an answer came", code=STALE)
 
 
@@ -96,7 +103,7 @@ def of_socket(error: OSError, where: str = "") -> ProviderError:
         error: what it said.
         where: the address, with ` to ` before it, where the connection could not even be made.
     """
-    code = errno.errorcode.get(error.errno or 0, "os_error").lower()
+    code = "tls" if isinstance(error, ssl.SSLError) else errno.errorcode.get(error.errno or 0, "os_error").lower()
     if where or error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS}:
         return NotSent(f"no connection{where}: {error.strerror or error}", code=code)
     return Ambiguous(f"the connection broke: {error.strerror or type(error).__name__}", code=code)
