@@ -60,40 +60,50 @@ class CacheLookupHandler:
 
     async def handle(self, batch: Sequence[Envelope], permit: Permit) -> None:
         """Send hits and render errors to the sink, misses to the model; joined records wait with their flight."""
-        outcomes: list[Outcome] = []
-        calls: list[Call] = []
-        places, began_at = self._meter.whereabouts, anyio.current_time()
+        meter, places, began_at = self._meter, self._meter.whereabouts, anyio.current_time()
         places.move(len(batch), "lookup_queue", "lookup", began_at)
+        calls, failed = self._board(batch)
+        places.move(len(batch) - len(calls) - len(failed), "lookup", "shared_call", began_at)
+        misses, answered = self._land(calls, await self._look_up(calls))
+        ended_at, hits = anyio.current_time(), len(calls) - len(misses)
+        places.move(len(misses), "lookup", "admission", ended_at)
+        places.move(len(failed) + hits, "lookup", "sink_queue", ended_at)
+        places.move(len(answered) - hits, "shared_call", "sink_queue", ended_at)  # they had joined a hit
+        meter.add("cache_hits_total", hits)
+        meter.add("cache_misses_total", len(misses))
+        meter.observe("cache_lookup_seconds", ended_at - began_at)
+        self._observe(len(batch), ended_at - began_at, len(batch), 0)
+        await self._outcomes.send(failed + answered)
+        await self._misses.send(misses)
+
+    def _board(self, batch: Sequence[Envelope]) -> tuple[list[Call], list[Outcome]]:
+        """Render records, and board flights; give the calls of those who were first, and render errors."""
+        calls: list[Call] = []
+        failed: list[Outcome] = []
         for envelope in batch:
             try:
                 request: Request = self._task.render(envelope.record)
                 key = self._key(request, envelope.record)
             except USER_ERRORS as raised:
-                outcomes.append(Failed(envelope, contained("render_failed", raised)))
+                failed.append(Failed(envelope, contained("render_failed", raised)))
                 continue
             flight = self._flights.board(key, envelope)
             if flight is not None:
                 calls.append(Call(request, flight))
-        own = len(outcomes) + len(calls)
-        places.move(len(batch) - own, "lookup", "shared_call", began_at)
+        return calls, failed
+
+    def _land(
+        self, calls: Sequence[Call], completions: Sequence[Completion | None]
+    ) -> tuple[list[Call], list[Outcome]]:
+        """End the flights of hits; give the calls that miss, and what becomes of everyone who waited for a hit."""
         misses: list[Call] = []
-        for call, completion in zip(calls, await self._look_up(calls), strict=True):
+        answered: list[Outcome] = []
+        for call, completion in zip(calls, completions, strict=True):
             if completion is None:
                 misses.append(call)
             else:
-                outcomes.extend(self._landing.answered(call, completion, "cache", 0))
-        self._meter.add("cache_hits_total", len(calls) - len(misses))
-        self._meter.add("cache_misses_total", len(misses))
-        ended_at = anyio.current_time()
-        hits = own - len(misses)
-        places.move(len(misses), "lookup", "admission", ended_at)
-        places.move(hits, "lookup", "sink_queue", ended_at)
-        places.move(len(outcomes) - hits, "shared_call", "sink_queue", ended_at)
-        seconds = ended_at - began_at
-        self._meter.observe("cache_lookup_seconds", seconds)
-        self._observe(len(batch), seconds, len(batch), 0)
-        await self._outcomes.send(outcomes)
-        await self._misses.send(misses)
+                answered.extend(self._landing.answered(call, completion, "cache", 0))
+        return misses, answered
 
     def _key(self, request: Request, record: Record) -> str:
         """A sample belongs to its record, in this run and in later ones, unless the task says which draw it is."""
