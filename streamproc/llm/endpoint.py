@@ -113,7 +113,6 @@ class Endpoint(Generic[Q, A]):
         self._deadlines = Deadlines(timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._unreached = 0
-        self._estimate: tuple[Q | None, int] = None, 0
         self.resting = 0
 
     @property
@@ -126,23 +125,25 @@ class Endpoint(Generic[Q, A]):
         """Who failed since the endpoint's last sign of life."""
         return self.admission.silence
 
-    async def turn(self, request: Q) -> None:
-        """Wait until this request may be sent, or a halt is requested."""
-        admission = self.admission
-        self._estimate = request, (tokens := estimated_tokens(request))
+    async def turn(self, request: Q) -> int:
+        """Wait until this request may be sent, or a halt is requested; give the tokens that are reserved for it."""
+        admission, tokens = self.admission, estimated_tokens(request)
         turn = admission.turn(tokens)
         while not self._halt.requested and (wait := admission.wait(turn, self._clock())) > 0:
             await self._halt.sleep(wait)
+        return tokens
 
-    async def complete(self, request: Q) -> A:
+    async def complete(self, request: Q, tokens: int) -> A:
         """Ask once; right after `turn`, without waiting for anything between.
+
+        Args:
+            request: to be sent.
+            tokens: what `turn` gave.
 
         Raises:
             ProviderError: what it amounts to for the record or the run.
         """
-        started_at, (estimated, tokens) = self._clock(), self._estimate
-        if estimated is not request:  # another has had its turn since; it rarely is
-            tokens = estimated_tokens(request)
+        started_at = self._clock()
         records, places = _records(request), self._meter.whereabouts
         places.move(records, "admission", "endpoint", started_at)
         self._meter.add("model_calls_total")

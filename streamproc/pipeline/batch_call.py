@@ -81,15 +81,15 @@ class BatchCallHandler:
         """Make the calls of a part as one; give its halves, where these are to be made in its place."""
         retries = part.retries
         while True:
-            await self._endpoint.turn(part.batch)
+            tokens = await self._endpoint.turn(part.batch)
             while self._pause.blocked and not self._halt.requested:
                 await self._pause.over()
-                await self._endpoint.turn(part.batch)
+                tokens = await self._endpoint.turn(part.batch)
             if self._halt.requested:
                 return []
             started_at = self._clock()
             try:
-                answers = await self._endpoint.complete(part.batch)
+                answers = await self._endpoint.complete(part.batch, tokens)
             except ProviderStop as stop:
                 self._halt.request(stop)
                 return []

@@ -70,14 +70,14 @@ class LlmCallHandler:
     async def _make(self, call: Call, permit: Permit) -> None:
         retries = Retries(self._policy)
         while True:
-            await self._endpoint.turn(call.request)
+            tokens = await self._endpoint.turn(call.request)
             while self._pause.blocked and not self._halt.requested:
                 await self._pause.over()
-                await self._endpoint.turn(call.request)
+                tokens = await self._endpoint.turn(call.request)
             if self._halt.requested:
                 return  # left undone: the next run takes its records up
             try:
-                completion = await self._endpoint.complete(call.request)
+                completion = await self._endpoint.complete(call.request, tokens)
             except ProviderStop as stop:
                 self._halt.request(stop)
                 return

@@ -71,7 +71,7 @@ def test_an_attempt_ends_at_its_deadline(seconds: float) -> None:
     async def main() -> float:
         asked, _ = endpoint(Scripted(lambda _: None, 10_000), timeout_seconds=seconds)
         with pytest.raises(Ambiguous, match="no answer within"):
-            await asked.complete(REQUEST)
+            await asked.complete(REQUEST, estimated_tokens(REQUEST))
         return anyio.current_time()
 
     assert seconds <= run_virtual(main()) <= seconds + 0.5
@@ -88,7 +88,7 @@ def test_a_stall_of_this_process_discards_no_answer() -> None:
 
         async def one() -> None:
             nonlocal answered
-            await asked.complete(REQUEST)
+            await asked.complete(REQUEST, estimated_tokens(REQUEST))
             answered += 1
 
         async with anyio.create_task_group() as group:
@@ -132,11 +132,11 @@ def test_a_pause_is_for_everybody_and_is_not_undercut() -> None:
     async def main() -> None:
         asked, _ = endpoint(completer)
         with pytest.raises(RateLimited):
-            await asked.complete(REQUEST)
+            await asked.complete(REQUEST, estimated_tokens(REQUEST))
 
         async def one() -> None:
             await asked.turn(REQUEST)
-            await asked.complete(REQUEST)
+            await asked.complete(REQUEST, estimated_tokens(REQUEST))
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
@@ -157,7 +157,7 @@ def test_an_endpoint_that_cannot_be_reached_is_not_hammered() -> None:
             while True:
                 await asked.turn(REQUEST)
                 try:
-                    await asked.complete(REQUEST)
+                    await asked.complete(REQUEST, estimated_tokens(REQUEST))
                 except NotSent:
                     continue
                 return
@@ -184,7 +184,7 @@ def test_a_configured_rate_is_kept() -> None:
         asked, _ = endpoint(completer, **rates)
         for _ in range(31):
             await asked.turn(REQUEST)
-            await asked.complete(REQUEST)
+            await asked.complete(REQUEST, estimated_tokens(REQUEST))
         return anyio.current_time()
 
     assert run_virtual(main(by_requests, requests_per_minute=60)) == pytest.approx(30, abs=0.1)
@@ -197,7 +197,7 @@ def test_a_halt_ends_the_wait_for_a_turn() -> None:
     async def main() -> float:
         asked, halt = endpoint(Scripted(lambda _: RateLimited("slow", retry_after=3000.0)))
         with pytest.raises(RateLimited):
-            await asked.complete(REQUEST)
+            await asked.complete(REQUEST, estimated_tokens(REQUEST))
         async with anyio.create_task_group() as group:
             group.start_soon(asked.turn, REQUEST)
             await anyio.sleep(2)
@@ -215,7 +215,7 @@ def test_aborting_ends_attempts_now() -> None:
 
         async def one() -> None:
             with pytest.raises(Ambiguous):
-                await asked.complete(REQUEST)
+                await asked.complete(REQUEST, estimated_tokens(REQUEST))
 
         async with anyio.create_task_group() as group:
             group.start_soon(one)
@@ -335,7 +335,7 @@ def test_a_batch_is_one_request_and_all_of_its_tokens() -> None:
         )
         for _ in range(61):
             await asked.turn(batch)
-            answers = await asked.complete(batch)
+            answers = await asked.complete(batch, estimated_tokens(batch))
         assert answers.usage == Usage(60, 30)
         assert meter.snapshot().counter("prompt_tokens_total") == 61 * 60
         return anyio.current_time()
