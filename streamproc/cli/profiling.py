@@ -6,13 +6,17 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamproc.errors import ConfigError, StorageFailed
 from streamproc.flow.meter import Snapshot
 from streamproc.observe.secrets import KNOWN
 from streamproc.pipeline.supervisor import Watcher
+
+if TYPE_CHECKING:
+    from pyinstrument import Profiler
 
 INTERVAL_SECONDS = 0.005
 LONGEST_SECONDS = 300.0
@@ -52,13 +56,20 @@ def profiled(target: str | None) -> Iterator[list[Watcher]]:
     profiler.start()
     try:
         yield [look]
-    finally:
-        if profiler.is_running:
-            profiler.stop()
-        try:
-            Path(target).write_text(KNOWN.strike(profiler.output_html()), encoding="utf-8")
-        except OSError as error:
-            raise StorageFailed(f"--profile {target}: {error.strerror}") from error
+    except BaseException:
+        with suppress(StorageFailed):  # what ended the run is what is told
+            _write(profiler, target)
+        raise
+    _write(profiler, target)
+
+
+def _write(profiler: Profiler, target: str) -> None:
+    if profiler.is_running:
+        profiler.stop()
+    try:
+        Path(target).write_text(KNOWN.strike(profiler.output_html()), encoding="utf-8")
+    except OSError as error:
+        raise StorageFailed(f"--profile {target}: {error.strerror}") from error
 
 
 def _refuse_unwritable(target: str) -> None:
