@@ -113,9 +113,16 @@ class PaidAnswers:
 
     async def _has_own(self) -> bool:
         if not self._own_answers and not self._none_marked:
-            before = self._cache.metrics()
+            before = self._failures()
             if await self._cache.get(self._mark) is not None:
                 self._own_answers = max(1, self._own_answers)
-            after = self._cache.metrics()
-            self._none_marked = after.available and after.errors == before.errors  # else it is asked again
+            self._none_marked = before is not None and self._failures() == before  # else it is asked again
         return self._own_answers > 0
+
+    def _failures(self) -> int | None:
+        """Tell how often the cache has failed; `None` where it is away, or does not say."""
+        try:
+            figures = self._cache.metrics()
+        except Exception:  # noqa: BLE001 - a back end of the user's own, whose figures must not end the run
+            return None
+        return figures.errors if figures.available else None
