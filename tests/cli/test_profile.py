@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
-import subprocess
 import sys
 
 import pytest
 
 from streamproc.cli import profiling
 from tests.cli.job import Job
+from tests.system.endpoint import Endpoint
+from tests.system.job import QUICK
+from tests.system.job import Job as SystemJob
 
 KEY = "sk-canary-of-the-profile-0123"
 
@@ -75,18 +76,13 @@ def test_a_profile_ends_in_time(job, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_is_profiled_too(job):
+def test_an_interrupted_run_is_profiled_too(tmp_path):
     """A run that is drained by a signal leaves its profile."""
-    job.grow(30, 20_000)
-    command = [sys.executable, "-m", "streamproc", "run", "job.yaml", "--profile", "profile.html", "--progress", "none"]
-    running = subprocess.Popen(
-        command, cwd=job.folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "OPENAI_API_KEY": KEY}
-    )
-    assert running.stderr is not None
-    for line in running.stderr:
-        if "knob.changed" in line:
-            break
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert is_a_page(job.folder / "profile.html")
+    job, page = SystemJob(tmp_path), tmp_path / "profile.html"
+    options = ("--profile", page, "--progress", "none")
+    with Endpoint(job.ledger, **QUICK) as endpoint, job.running(endpoint, *options) as process:
+        endpoint.wait_until("billed", 12)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert is_a_page(page)
