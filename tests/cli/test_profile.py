@@ -78,7 +78,7 @@ def test_a_profile_ends_in_time(job, monkeypatch):
 @pytest.mark.slow
 def test_an_interrupted_run_is_profiled_too(tmp_path):
     """A run that is drained by a signal leaves its profile."""
-    job, page = SystemJob(tmp_path), tmp_path / "profile.html"
+    job, page = SystemJob(tmp_path, records=10_000), tmp_path / "profile.html"
     options = ("--profile", page, "--progress", "none")
     with Endpoint(job.ledger, **QUICK) as endpoint, job.running(endpoint, *options) as process:
         endpoint.wait_until("billed", 12)
