@@ -1,7 +1,8 @@
 """Many writers, few transactions: writes that come within a short linger, or during a flush, go together.
 
 A flush to a disk costs as much as fifty rows, a round trip to a server as much as ten writes. A model call takes far
-longer than the linger.
+longer than the linger. But where answers come at once and every call waits for the same flush, nobody is left to wait
+for: a large group goes as soon as the event loop has nothing else to do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from streamproc.errors import StreamprocError
 V = TypeVar("V")
 
 LINGER_SECONDS = 0.002
+LARGE = 32
+"""Writes that share a flush well enough."""
+QUIET_TURNS = 8
+"""So many turns of the event loop without a further write: it has nothing else to do. An answer takes several."""
 
 
 class _Group(Generic[V]):
@@ -64,10 +69,24 @@ class GroupCommit(Generic[V]):
                 self._filling = _Group()
                 self._linger = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.flush)
             group = self._filling
+            few = len(group.items) < LARGE
             group.items.update(items)
+        if few and len(group.items) >= LARGE:
+            self._watch(group, 0, QUIET_TURNS)
         await group.done.wait()
         if group.error is not None:
             raise group.error
+
+    def _watch(self, group: _Group[V], size: int, turns: int) -> None:
+        """Flush a group that lingers when it has not grown for some turns."""
+        if self._linger is None or self._filling is not group:
+            return
+        if len(group.items) > size:
+            size, turns = len(group.items), QUIET_TURNS
+        if turns:
+            asyncio.get_running_loop().call_soon(self._watch, group, size, turns - 1)
+        else:
+            self.flush()
 
     def flush(self) -> None:
         """Have the group that lingers written now."""

@@ -1,15 +1,20 @@
 """The SQLite cache's group commit: what lingers is never lost."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamproc.cache.group_commit import GroupCommit
+from streamproc.cache.group_commit import LARGE, LINGER_SECONDS, GroupCommit
 from streamproc.cache.sqlite.backend import SqliteBackend
 from streamproc.errors import StorageFailed
 from streamproc.simulation.virtual_time import run_virtual
+
+Submit = Callable[[Callable[[], dict[str, int]]], asyncio.Future[None]]
 
 
 async def _kept(path: Path, keys: list[str]) -> list[bytes | None]:
@@ -69,3 +74,60 @@ def test_everybody_of_a_failed_group_hears_of_it() -> None:
     ended, written = run_virtual(scenario())
     assert [type(error) for error in ended] == [StorageFailed, StorageFailed]
     assert written == [{"good": 3}]
+
+
+def _at_once(groups: list[dict[str, int]]) -> Submit:
+    """Write each group the moment it is submitted."""
+
+    def submit(take: Callable[[], dict[str, int]]) -> asyncio.Future[None]:
+        groups.append(take())
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    return submit
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3 * LARGE), st.sampled_from([0.0, LINGER_SECONDS / 3, LINGER_SECONDS])), max_size=9
+    )
+)
+def test_a_large_group_waits_for_nobody(arrivals: list[tuple[int, float]]) -> None:
+    """Whatever comes when, all is written, within the linger; a large group as soon as nothing else happens."""
+
+    async def scenario() -> None:
+        loop, groups, waits = asyncio.get_running_loop(), list[dict[str, int]](), list[tuple[int, float]]()
+        commit = GroupCommit(_at_once(groups))
+
+        async def put(key: int, together: int) -> None:
+            begun = loop.time()
+            await commit.put({str(key): key})
+            waits.append((together, loop.time() - begun))
+
+        numbers = itertools.count()
+        async with asyncio.TaskGroup() as putters:
+            for together, pause in arrivals:
+                for _ in range(together):
+                    putters.create_task(put(next(numbers), together))
+                await asyncio.sleep(pause)
+        assert [key for group in groups for key in group.values()] == list(range(len(waits)))
+        assert len(waits) == sum(together for together, _ in arrivals)
+        assert all(waited <= LINGER_SECONDS for _, waited in waits)
+        assert all(waited == 0 for together, waited in waits if together >= LARGE)
+
+    run_virtual(scenario())
+
+
+def test_a_small_group_lingers() -> None:
+    """What is fewer than a large group waits for others all the linger, so that they share one flush."""
+
+    async def scenario() -> tuple[float, int]:
+        loop, groups = asyncio.get_running_loop(), list[dict[str, int]]()
+        commit = GroupCommit(_at_once(groups))
+        async with asyncio.TaskGroup() as putters:
+            for number in range(LARGE - 1):
+                putters.create_task(commit.put({str(number): number}))
+        return loop.time(), len(groups)
+
+    assert run_virtual(scenario()) == (LINGER_SECONDS, 1)
