@@ -98,7 +98,10 @@ class Meter:
 
     def observe(self, name: str, seconds: float) -> None:
         """Enter one duration."""
-        buckets, total = self._observed.setdefault(name, ([0] * (len(SECONDS_BOUNDS) + 1), [0.0]))
+        known = self._observed.get(name)
+        if known is None:
+            known = self._observed[name] = ([0] * (len(SECONDS_BOUNDS) + 1), [0.0])
+        buckets, total = known
         buckets[bisect_left(SECONDS_BOUNDS, seconds)] += 1
         total[0] += seconds
 

@@ -1,6 +1,7 @@
 """Entries on their way into the table of a SQLite cache: as safe, as visible and as mortal as those in it."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,33 @@ def test_groups_are_filed_once_they_are_many(tmp_path: Path) -> None:
         await killed.aclose()
 
     asyncio.run(main())
+
+
+@settings(max_examples=60)
+@given(st.permutations([f"{number:02}" for number in range(24)]), st.integers(1, 30), st.sets(st.integers(1, 23)))
+def test_the_newest_are_filed_by_age(
+    tmp_path_factory: pytest.TempPathFactory, keys: list[str], newest: int, filings: set[int]
+) -> None:
+    """However entries are filed, the newest are the last to make room, in their order; of one filing the others may go
+    in any, after those of earlier filings."""
+    path = tmp_path_factory.mktemp("staging") / "c.db"
+
+    async def main() -> None:
+        async with SqliteBackend(path, MOST, keep_newest=newest) as backend:
+            for number, key in enumerate(keys):
+                if number in filings:
+                    await backend.measure()
+                await backend.put_many({key: b"v"}, ttl=None)
+            await backend.measure()
+
+    asyncio.run(main())
+    connection = apsw.Connection(str(path))
+    filed = [key for (key,) in connection.execute("SELECT key FROM entries ORDER BY id")]
+    connection.close()
+    assert filed[-newest:] == keys[-newest:]
+    starts = sorted({0, *filings})
+    for start, stop in itertools.pairwise([*starts, len(keys)]):
+        assert set(filed[start:stop]) == set(keys[start:stop])
 
 
 def test_what_expires_while_staged_hides_what_was_filed(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class SqliteBackend(LastingBackend):
         self._max_bytes = max_bytes
         self._wall = wall
         self._database = SelfReplacingDatabase(path, answers_table.APPLICATION_ID, answers_table.SCHEMA)
-        self._staging = Staging()
+        self._staging = Staging(keep_newest)
         self._most_staged = min(MOST_BYTES, max_bytes // STAGED_SHARE)
         self._writes: GroupCommit[Kept] = GroupCommit(self._submit_group)
         self._evictions = self._hits = self._misses = 0
