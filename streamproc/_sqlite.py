@@ -129,12 +129,17 @@ def _make(path: Path, application_id: int) -> None:
             return
         new = path.with_name(f"{path.name}.streamproc-new")  # no name of anybody else's: what is left there is removed
         new.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
-        connection = apsw.Connection(str(new))
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # SQLite's sidecars inherit the mode
         try:
-            _mark(connection, application_id)
+            connection = apsw.Connection(str(new))
+            try:
+                connection.execute("PRAGMA synchronous = OFF")  # one flush will do: nobody reads it before it is whole
+                _mark(connection, application_id)
+            finally:
+                connection.close()
+            os.fsync(file)
         finally:
-            connection.close()
+            os.close(file)
         new.rename(path)
     finally:
         os.close(folder)
@@ -160,7 +165,6 @@ def _mark(connection: Connection, application_id: int) -> None:
     if mark != application_id:  # an empty file; set before WAL mode, the mark is in its header at once
         connection.execute(f"PRAGMA application_id = {application_id}")
     connection.execute("PRAGMA journal_mode = WAL").fetchall()  # unread, it would hold back the statement after it
-    connection.execute("PRAGMA synchronous = FULL")
 
 
 def _connect(path: Path, application_id: int) -> Connection:
@@ -171,6 +175,7 @@ def _connect(path: Path, application_id: int) -> Connection:
     connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
     try:
         _mark(connection, application_id)
+        connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
         connection.close()
         raise
