@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from msgspec import Struct
 from streamproc.errors import ConfigError
 
 C = TypeVar("C", bound="Config")
+
+_fields = functools.cache(msgspec.structs.fields)  # it evaluates every annotation anew
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _BOUND = re.compile(r"^Expected `(?P<type>[^`]+)` (?P<rule>[<>]=? \S+)$")
@@ -32,7 +35,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     def __post_init__(self) -> None:
-        for field in msgspec.structs.fields(type(self)):
+        for field in _fields(type(self)):
             value = getattr(self, field.name)
             if sections := _sections(field.type):
                 if not isinstance(value, sections):

@@ -71,8 +71,9 @@ class Batcher(Generic[T]):
             raise anyio.EndOfStream
         linger = self.linger
         due = anyio.current_time() + linger
-        while not self._top_up(size) and (left := due - anyio.current_time()) > 0:  # noqa: ASYNC110 - waking for each record costs more
-            await anyio.sleep(min(left, linger / LOOKS_A_LINGER))
+        while not self._top_up(size) and (left := due - anyio.current_time()) > 0:
+            with anyio.move_on_after(min(left, linger / LOOKS_A_LINGER)):  # it is due when the channel ends
+                await self.inbox.ended()
 
     def take(self) -> Sequence[T]:
         """Give the batch that is due, topped up with what has come meanwhile. Never waits.

@@ -11,21 +11,25 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 T = TypeVar("T")
 
 
-class _Count:
-    """How many records stand in a channel."""
+class _State:
+    """How many records stand in a channel, how many outboxes it has, and whether the last of them is closed."""
 
-    __slots__ = ("records",)
+    __slots__ = ("ended", "outboxes", "records")
 
     def __init__(self) -> None:
         self.records = 0
+        self.outboxes = 0
+        self.ended = anyio.Event()
 
 
 class Outbox(Generic[T]):
     """The sending end of a channel. The channel ends when every clone of its outbox is closed."""
 
-    def __init__(self, stream: MemoryObjectSendStream[Sequence[T]], count: _Count) -> None:
+    def __init__(self, stream: MemoryObjectSendStream[Sequence[T]], state: _State) -> None:
         self._stream = stream
-        self._count = count
+        self._state = state
+        self._open = True
+        state.outboxes += 1
 
     async def send(self, batch: Sequence[T]) -> None:
         """Hand over a batch, waiting while the channel is full. An empty batch is not sent.
@@ -34,23 +38,29 @@ class Outbox(Generic[T]):
             anyio.BrokenResourceError: the receiving end is closed.
         """
         if batch:
-            self._count.records += len(batch)
+            self._state.records += len(batch)
             try:
                 try:
                     self._stream.send_nowait(batch)  # send() gives way to others even where there is room
                 except anyio.WouldBlock:
                     await self._stream.send(batch)
             except BaseException:
-                self._count.records -= len(batch)
+                self._state.records -= len(batch)
                 raise
 
     def clone(self) -> Outbox[T]:
         """Give one more sending end to the same channel."""
-        return Outbox(self._stream.clone(), self._count)
+        return Outbox(self._stream.clone(), self._state)
 
     def close(self) -> None:
         """Say that this end sends no more. Harmless when called twice."""
+        if not self._open:
+            return
+        self._open = False
         self._stream.close()
+        self._state.outboxes -= 1
+        if not self._state.outboxes:
+            self._state.ended.set()
 
 
 class Inbox(Generic[T]):
@@ -60,10 +70,10 @@ class Inbox(Generic[T]):
         name: what the channel is called in figures.
     """
 
-    def __init__(self, name: str, stream: MemoryObjectReceiveStream[Sequence[T]], count: _Count) -> None:
+    def __init__(self, name: str, stream: MemoryObjectReceiveStream[Sequence[T]], state: _State) -> None:
         self.name = name
         self._stream = stream
-        self._count = count
+        self._state = state
 
     async def receive(self) -> Sequence[T]:
         """Wait for the next batch; never empty.
@@ -72,7 +82,7 @@ class Inbox(Generic[T]):
             anyio.EndOfStream: all outboxes are closed and everything was received.
         """
         batch = await self._stream.receive()
-        self._count.records -= len(batch)
+        self._state.records -= len(batch)
         return batch
 
     def receive_nowait(self) -> Sequence[T]:
@@ -83,13 +93,17 @@ class Inbox(Generic[T]):
             anyio.EndOfStream: none will come.
         """
         batch = self._stream.receive_nowait()
-        self._count.records -= len(batch)
+        self._state.records -= len(batch)
         return batch
+
+    async def ended(self) -> None:
+        """Wait until all outboxes are closed; what they have sent may still be here."""
+        await self._state.ended.wait()
 
     @property
     def queued(self) -> int:
         """Records sent and not yet received, those of waiting senders included."""
-        return self._count.records
+        return self._state.records
 
     def close(self) -> None:
         """Receive no more; senders then fail."""
@@ -104,5 +118,5 @@ def open_channel(name: str, capacity: int) -> tuple[Outbox[T], Inbox[T]]:
         capacity: batches; 0 makes every send wait for its receive.
     """
     send, receive = anyio.create_memory_object_stream[Sequence[T]](capacity)
-    count = _Count()
-    return Outbox(send, count), Inbox(name, receive, count)
+    state = _State()
+    return Outbox(send, state), Inbox(name, receive, state)

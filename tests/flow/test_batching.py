@@ -74,6 +74,28 @@ def test_the_first_record_waits_no_longer_than_the_linger(linger: float) -> None
     run_virtual(main())
 
 
+@given(st.floats(0, 60), st.booleans())
+def test_nobody_lingers_for_a_channel_that_has_ended(ends_at: float, two: bool) -> None:
+    """A batch that lingers is due at the moment the last outbox is closed, and not when another one is."""
+
+    async def main() -> None:
+        outbox, inbox = channel()
+        batcher = Batcher(inbox, 10, linger=60.0)
+        if two:
+            outbox.clone().close()
+        await outbox.send([1])
+        async with anyio.create_task_group() as group:
+            group.start_soon(batcher.ready)
+            await anyio.sleep(ends_at)
+            outbox.close()
+            outbox.close()
+        assert anyio.current_time() == pytest.approx(ends_at)
+        assert batcher.take() == (1,)
+        inbox.close()
+
+    run_virtual(main())
+
+
 def test_a_full_batch_does_not_wait_and_a_waiting_one_grows() -> None:
     """`size` records are due at once; what comes between `ready` and `take` goes along."""
 
