@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -131,12 +131,9 @@ def _make(path: Path, application_id: int) -> None:
         new.unlink(missing_ok=True)
         file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # SQLite's sidecars inherit the mode
         try:
-            connection = apsw.Connection(str(new))
-            try:
+            with closing(apsw.Connection(str(new))) as connection:
                 connection.execute("PRAGMA synchronous = OFF")  # one flush will do: nobody reads it before it is whole
                 _mark(connection, application_id)
-            finally:
-                connection.close()
             os.fsync(file)
         finally:
             os.close(file)

@@ -67,7 +67,7 @@ class Envelope(Struct, frozen=True, gc=False):
         position: its source's mark.
         digest: of its raw bytes; how a later run sees that the input changed.
         sequence: its place in the ledger, from 0 in order of reading.
-        accepted_at: when it was admitted, in seconds of the event loop's clock.
+        accepted_at: when it was admitted, in seconds of the run's clock.
     """
 
     record: Record

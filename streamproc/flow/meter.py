@@ -74,15 +74,16 @@ class Meter:
     """Collect figures. Counters and distributions are written as things happen; gauges are read when asked.
 
     Attributes:
+        clock: the run's, in seconds.
         whereabouts: of the records.
 
     Args:
-        clock: gives the time of a snapshot, in seconds.
+        clock: as above; gives the time of a snapshot.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.whereabouts = Whereabouts()
-        self._clock = clock
         self._counters: dict[str, float] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
         self._observed: dict[str, tuple[list[int], list[float]]] = {}
@@ -108,15 +109,15 @@ class Meter:
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Enter how long the block takes, whatever comes of it."""
-        began_at = self._clock()
+        began_at = self.clock()
         try:
             yield
         finally:
-            self.observe(name, self._clock() - began_at)
+            self.observe(name, self.clock() - began_at)
 
     def snapshot(self) -> Snapshot:
         """Read every figure at this moment."""
-        at = self._clock()
+        at = self.clock()
         places = {_SECONDS_IN[place]: seconds for place, seconds in self.whereabouts.seconds(at).items()}
         return Snapshot(
             at=at,

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from streamproc.control.retries import RetryPolicy
 from streamproc.errors import ProviderError, ProviderStop
 from streamproc.flow.channel import Outbox
-from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.meter import Meter
 from streamproc.flow.storage_pause import StoragePause
@@ -40,7 +39,6 @@ class BatchCallHandler:
         meter: gets the figures.
         random: spreads retries.
         pause: while nothing can be stored, nothing is sent.
-        clock: seconds of the event loop.
         observe: learns how batches fare.
     """
 
@@ -55,7 +53,6 @@ class BatchCallHandler:
         meter: Meter,
         random: random.Random,
         pause: StoragePause,
-        clock: Clock,
         observe: Observe,
     ) -> None:
         self._endpoint = endpoint
@@ -67,7 +64,6 @@ class BatchCallHandler:
         self._meter = meter
         self._random = random
         self._pause = pause
-        self._clock = clock
         self._observe = observe
 
     async def handle(self, batch: Sequence[Call], permit: Permit) -> None:
@@ -87,7 +83,7 @@ class BatchCallHandler:
                 tokens = await self._endpoint.turn(part.batch)
             if self._halt.requested:
                 return []
-            started_at = self._clock()
+            started_at = self._meter.clock()
             try:
                 answers = await self._endpoint.complete(part.batch, tokens)
             except ProviderStop as stop:
@@ -112,7 +108,7 @@ class BatchCallHandler:
                 await permit.reacquire()
             else:
                 retries.succeeded()
-                self._learn(part, self._clock() - started_at)
+                self._learn(part, self._meter.clock() - started_at)
                 await self._keep(part, answers)
                 permit.release()
                 await self._deliver(part, answers)

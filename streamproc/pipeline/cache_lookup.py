@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import anyio
-
 from streamproc.completions import Completion, Request
 from streamproc.flow.channel import Outbox
 from streamproc.flow.flights import Flights
@@ -60,12 +58,12 @@ class CacheLookupHandler:
 
     async def handle(self, batch: Sequence[Envelope], permit: Permit) -> None:
         """Send hits and render errors to the sink, misses to the model; joined records wait with their flight."""
-        meter, places, began_at = self._meter, self._meter.whereabouts, anyio.current_time()
+        meter, places, began_at = self._meter, self._meter.whereabouts, self._meter.clock()
         places.move(len(batch), "lookup_queue", "lookup", began_at)
         calls, failed = self._board(batch)
         places.move(len(batch) - len(calls) - len(failed), "lookup", "shared_call", began_at)
         misses, answered = self._land(calls, await self._look_up(calls))
-        ended_at, hits = anyio.current_time(), len(calls) - len(misses)
+        ended_at, hits = meter.clock(), len(calls) - len(misses)
         places.move(len(misses), "lookup", "admission", ended_at)
         places.move(len(failed) + hits, "lookup", "sink_queue", ended_at)
         places.move(len(answered) - hits, "shared_call", "sink_queue", ended_at)  # they had joined a hit

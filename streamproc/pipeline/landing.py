@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from streamproc._log import debugging, log
 from streamproc.completions import Completion
-from streamproc.flow.clock import Clock
 from streamproc.flow.flights import Flights
 from streamproc.flow.meter import Meter
 from streamproc.flow.whereabouts import Place
@@ -27,14 +26,12 @@ class Landing:
         task: parses answers.
         flights: where the flights are in the air.
         meter: gets the figures.
-        clock: seconds of the event loop.
     """
 
-    def __init__(self, task: Task[Any], flights: Flights[Envelope], meter: Meter, clock: Clock) -> None:
+    def __init__(self, task: Task[Any], flights: Flights[Envelope], meter: Meter) -> None:
         self._task = task
         self._flights = flights
         self._meter = meter
-        self._clock = clock
 
     def answered(
         self, call: Call, completion: Completion, origin: Literal["cache", "model"], sent: int
@@ -76,7 +73,7 @@ class Landing:
 
     def _leave(self, place: Place, waiters: int) -> None:
         """Have a call's record leave where it was, and those who shared the call."""
-        places, now = self._meter.whereabouts, self._clock()
+        places, now = self._meter.whereabouts, self._meter.clock()
         places.move(1, place, "sink_queue", now)
         if waiters > 1:
             places.move(waiters - 1, "shared_call", "sink_queue", now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import Any
 
@@ -75,4 +74,4 @@ class ModelStage:
 
     def batch_handler(self, observe: Observe) -> BatchCallHandler:
         """Make the handler of such batches; `observe` learns how they fare."""
-        return BatchCallHandler(*self._common, asyncio.get_running_loop().time, observe)
+        return BatchCallHandler(*self._common, observe)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from streamproc.control.concurrency.optimizer import ConcurrencyOptimizer
 from streamproc.control.performance import PerformanceOptimizer
 from streamproc.errors import ProviderStop, StreamprocError, first_of
+from streamproc.flow.clock import running_clock
 from streamproc.flow.halt import Drain, Halt
 from streamproc.flow.meter import Meter, Snapshot
 from streamproc.pipeline.findings import Findings, find_out
@@ -34,13 +35,12 @@ class Run:
     """
 
     def __init__(self, parts: Parts, watchers: Sequence[Watcher] = ()) -> None:
-        self.meter = Meter(asyncio.get_running_loop().time)
+        self.meter = Meter(running_clock())
         self.halt = Halt()
         self._wiring = wiring = Wiring(parts, self.meter, self.halt)
         self._optimizer = PerformanceOptimizer(wiring.ledger.capacity, min(LEAST_SPAN, wiring.ledger.capacity))
         self._vigil = parts.vigil
-        clock = asyncio.get_running_loop().time
-        self._scale = Scale(parts.source, wiring.ledger, parts.config.resources.deadline_seconds, clock())
+        self._scale = Scale(parts.source, wiring.ledger, parts.config.resources.deadline_seconds, self.meter.clock())
         if parts.config.resources.deadline_seconds is not None:
             self.meter.gauge("workers_needed", lambda: self._scale.workers_needed or 0)
         self._supervisor = Supervisor(

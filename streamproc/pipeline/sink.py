@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import anyio
-
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter
 from streamproc.flow.stage import Feed
@@ -37,13 +35,13 @@ class SinkHandler:
     async def handle(self, batch: Sequence[Outcome], permit: Permit) -> None:
         """Deliver a batch."""
         places = self._meter.whereabouts
-        places.move(len(batch), "sink_queue", "sink", anyio.current_time())
+        places.move(len(batch), "sink_queue", "sink", self._meter.clock())
         sequences = [outcome.envelope.sequence for outcome in batch]
         with self._meter.timed("sink_write_seconds"):
             checkpoint = self._ledger.checkpoint_after(sequences)
             await self._pause.insist(lambda: self._sink.write(batch, checkpoint))
         self._ledger.settle(sequences)
-        places.move(len(batch), "sink", "outside", anyio.current_time())
+        places.move(len(batch), "sink", "outside", self._meter.clock())
         completed = sum(isinstance(outcome, Completed) for outcome in batch)
         self._meter.add("records_completed_total", completed)
         self._meter.add("records_failed_total", len(batch) - completed)

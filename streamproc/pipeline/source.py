@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from streamproc.flow.channel import Outbox
+from streamproc.flow.clock import Clock
 from streamproc.flow.halt import Halt
 from streamproc.flow.ledger import Ledger
 from streamproc.flow.meter import Meter
@@ -28,13 +29,21 @@ class SourceFeed:
         size: most rows in a batch; a knob.
         limit: most rows to accept in this run; `None` for all.
         pause: while nothing can be stored, nothing is read.
+        clock: the run's.
 
     Attributes:
         guard: called before each reading; may resize the ledger.
     """
 
     def __init__(
-        self, source: Source, ledger: Ledger, halt: Halt, size: int, limit: int | None, pause: StoragePause
+        self,
+        source: Source,
+        ledger: Ledger,
+        halt: Halt,
+        size: int,
+        limit: int | None,
+        pause: StoragePause,
+        clock: Clock,
     ) -> None:
         self.guard: Callable[[], None] = lambda: None
         self._source = source
@@ -42,6 +51,7 @@ class SourceFeed:
         self._halt = halt
         self._left = limit
         self._pause = pause
+        self._clock = clock
         self.ended = False
         self._accepted: list[Accepted] = []
         self.size = size
@@ -68,7 +78,7 @@ class SourceFeed:
             if self._halt.requested or not rows:
                 self.ended = True
                 raise anyio.EndOfStream
-            now = anyio.current_time()
+            now = self._clock()
             for row in rows:
                 sequence = self._ledger.admit(row.position)
                 if sequence is not None:

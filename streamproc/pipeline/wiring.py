@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -64,7 +63,7 @@ class Wiring:
     """
 
     def __init__(self, parts: Parts, meter: Meter, halt: Halt) -> None:
-        config, clock = parts.config, asyncio.get_running_loop().time
+        config, clock = parts.config, meter.clock
         self.ledger = Ledger(config.span, parts.checkpoint)
         self.knobs: list[Knob] = []
         self.ends: list[Inbox[Any] | Outbox[Any]] = []
@@ -97,11 +96,11 @@ class Wiring:
         to_sink, outcomes = open_channel("outcomes", ledger.capacity)
         lookup_to_sink, model_to_sink = to_sink.clone(), to_sink.clone()
         flights: Flights[Envelope] = Flights()
-        landing = Landing(parts.task, flights, meter, asyncio.get_running_loop().time)
+        landing = Landing(parts.task, flights, meter)
         answers = None if parts.cache is None else PaidAnswers(parts.cache, parts.sink.run_id, self._pause)
         model = ModelStage(parts, self.endpoint, answers, landing, model_to_sink, halt, meter, self._pause)
         read_at_a_time = sizes.max_size if batched else sizes.initial_size
-        self.feed = feed = SourceFeed(parts.source, ledger, halt, read_at_a_time, parts.limit, self._pause)
+        self.feed = feed = SourceFeed(parts.source, ledger, halt, read_at_a_time, parts.limit, self._pause, meter.clock)
         lookups = Batcher(records, sizes.max_size)  # without linger: what is there
         delivery: Batcher[Outcome] = Batcher(outcomes, SINK_BATCH, SINK_LINGER_SECONDS)
         due: Feed[Outcome] = InOrder(delivery, ledger) if parts.ordered else delivery

@@ -167,7 +167,7 @@ PLANTS = (
     ),
     Plant(
         "flow/channel.py",
-        "                self._count.records -= len(batch)\n                raise\n",
+        "                self._state.records -= len(batch)\n                raise\n",
         "                raise\n",
         "a count that a cancelled send leaves behind",
         FLOW,
