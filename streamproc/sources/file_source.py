@@ -22,7 +22,7 @@ from streamproc.sources.source import DigestsOf, Source, changed, digest
 
 BLOCK_ROWS = 1000
 BUCKETS = 256
-AHEAD_ROWS = 256
+AHEAD_ROWS = 1024
 """Most rows read ahead of what is asked: going to the thread and back costs as much as fifty rows."""
 AHEAD_BYTES = 1 << 20
 """Read no further ahead once the rows hold so many bytes."""
