@@ -160,8 +160,8 @@ PLANTS = (
     ),
     Plant(
         "flow/batching.py",
-        "return len(self._gathered) >= size or (self._ended and bool(self._gathered))",
-        "return len(self._gathered) >= size",
+        "await self.inbox.ended()",
+        "await anyio.sleep_forever()",
         "the last batch lingers",
         FLOW,
     ),
