@@ -28,11 +28,24 @@ def sync_folder(path: Path) -> None:
     Raises:
         StorageFailed: they may not be, whatever the reason; this must not be tried again.
     """
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a file durable.
+
+    Raises:
+        StorageFailed: it may not be, whatever the reason; this must not be tried again.
+    """
+    _sync(path, os.O_RDWR)
+
+
+def _sync(path: Path, flags: int) -> None:
     try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened = os.open(path, flags | os.O_CLOEXEC)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror or error}") from error

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 
 import apsw
 
-from streamproc._disk import FULL, failure, sync_folder
+from streamproc._disk import FULL, failure, sync_file, sync_folder
 from streamproc._sqlite_header import header_of, is_marked, logged_header_of
 from streamproc._thread import WorkThread
 from streamproc.errors import Damaged, Refused, StorageBlocked, StorageFailed
@@ -129,14 +129,11 @@ def _make(path: Path, application_id: int) -> None:
             return
         new = path.with_name(f"{path.name}.streamproc-new")  # no name of anybody else's: what is left there is removed
         new.unlink(missing_ok=True)
-        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # SQLite's sidecars inherit the mode
-        try:
-            with closing(apsw.Connection(str(new))) as connection:
-                connection.execute("PRAGMA synchronous = OFF")  # one flush will do: nobody reads it before it is whole
-                _mark(connection, application_id)
-            os.fsync(file)
-        finally:
-            os.close(file)
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's sidecars inherit the mode
+        with closing(apsw.Connection(str(new))) as connection:
+            connection.execute("PRAGMA synchronous = OFF")  # one flush will do: nobody reads it before it is whole
+            _mark(connection, application_id)
+        sync_file(new)
         new.rename(path)
     finally:
         os.close(folder)

@@ -2,7 +2,7 @@
 
 A flush to a disk costs as much as fifty rows, a round trip to a server as much as ten writes. A model call takes far
 longer than the linger. But where answers come at once and every call waits for the same flush, nobody is left to wait
-for: a large group goes as soon as the event loop has nothing else to do.
+for: a large group goes as soon as no further write comes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LINGER_SECONDS = 0.002
 LARGE = 32
 """Writes that share a flush well enough."""
 QUIET_TURNS = 8
-"""So many turns of the event loop without a further write: it has nothing else to do. An answer takes several."""
+"""After so many turns of the event loop without a further write none is about to come. An answer takes several."""
 
 
 class _Group(Generic[V]):

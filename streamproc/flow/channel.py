@@ -12,13 +12,12 @@ T = TypeVar("T")
 
 
 class _State:
-    """How many records stand in a channel, how many outboxes it has, and whether the last of them is closed."""
+    """How many records stand in a channel, and whether all its outboxes are closed."""
 
-    __slots__ = ("ended", "outboxes", "records")
+    __slots__ = ("ended", "records")
 
     def __init__(self) -> None:
         self.records = 0
-        self.outboxes = 0
         self.ended = anyio.Event()
 
 
@@ -28,8 +27,6 @@ class Outbox(Generic[T]):
     def __init__(self, stream: MemoryObjectSendStream[Sequence[T]], state: _State) -> None:
         self._stream = stream
         self._state = state
-        self._open = True
-        state.outboxes += 1
 
     async def send(self, batch: Sequence[T]) -> None:
         """Hand over a batch, waiting while the channel is full. An empty batch is not sent.
@@ -54,12 +51,8 @@ class Outbox(Generic[T]):
 
     def close(self) -> None:
         """Say that this end sends no more. Harmless when called twice."""
-        if not self._open:
-            return
-        self._open = False
         self._stream.close()
-        self._state.outboxes -= 1
-        if not self._state.outboxes:
+        if not self._stream.statistics().open_send_streams:
             self._state.ended.set()
 
 

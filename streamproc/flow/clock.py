@@ -1,4 +1,4 @@
-"""What a clock is here: pure code is given one, asynchronous code asks the event loop."""
+"""What a clock is here, and which one a run has: its parts are given it."""
 
 import asyncio
 import time

@@ -45,7 +45,7 @@ class Snapshot(Struct, frozen=True):
     """All figures at one moment.
 
     Attributes:
-        at: seconds of the event loop's clock.
+        at: seconds of the run's clock.
         counters: what only grows, by name (`records_completed_total`); the seconds that all records have spent in a
             stage are there, too (`record_endpoint_seconds_total`).
         gauges: what goes up and down, by name (`llm_call_permits_in_use`).

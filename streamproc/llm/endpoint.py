@@ -32,6 +32,9 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 """The pauses while no connection can be made: doubling from the first to the longest."""
 OUTAGE_REST_SECONDS = 1.0
+SHORTEST_WAIT_SECONDS = 0.001
+"""uvloop's timers count whole milliseconds: who waits for less asks again and again. A later sender costs no rate, as
+places are taken in advance."""
 
 
 class _Paid(Protocol):
@@ -80,7 +83,7 @@ class Endpoint(Generic[Q, A]):
         health: judges errors.
         meter: gets the figures.
         halt: cuts waits short.
-        clock: seconds of the event loop.
+        clock: the run's, in seconds.
         admission: says how many, how fast and when.
         resize: told how many calls may be in the air, whenever that changes.
         timeout_seconds: for one attempt, from its first byte to its last, stalls of this process not counted.
@@ -130,7 +133,7 @@ class Endpoint(Generic[Q, A]):
         admission, tokens = self.admission, estimated_tokens(request)
         turn = admission.turn(tokens)
         while not self._halt.requested and (wait := admission.wait(turn, self._clock())) > 0:
-            await self._halt.sleep(wait)
+            await self._halt.sleep(max(wait, SHORTEST_WAIT_SECONDS))
         return tokens
 
     async def complete(self, request: Q, tokens: int) -> A:

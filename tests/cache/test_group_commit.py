@@ -131,3 +131,19 @@ def test_a_small_group_lingers() -> None:
         return loop.time(), len(groups)
 
     assert run_virtual(scenario()) == (LINGER_SECONDS, 1)
+
+
+def test_a_large_group_that_grows_goes_together() -> None:
+    """As long as a further write comes at every other turn of the event loop, a large group is not written."""
+
+    async def scenario() -> list[int]:
+        groups: list[dict[str, int]] = []
+        commit = GroupCommit(_at_once(groups))
+        async with asyncio.TaskGroup() as putters:
+            for number in range(2 * LARGE):
+                putters.create_task(commit.put({str(number): number}))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+        return [len(group) for group in groups]
+
+    assert run_virtual(scenario()) == [2 * LARGE]

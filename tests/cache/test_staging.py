@@ -1,11 +1,11 @@
 """Entries on their way into the table of a SQLite cache: as safe, as visible and as mortal as those in it."""
 
 import asyncio
-import itertools
 from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,28 +99,37 @@ def test_groups_are_filed_once_they_are_many(tmp_path: Path) -> None:
 @settings(max_examples=60)
 @given(st.permutations([f"{number:02}" for number in range(24)]), st.integers(1, 30), st.sets(st.integers(1, 23)))
 def test_the_newest_are_filed_by_age(
-    tmp_path_factory: pytest.TempPathFactory, keys: list[str], newest: int, filings: set[int]
+    tmp_path_factory: pytest.TempPathFactory, keys: list[str], newest: int, lookers: set[int]
 ) -> None:
-    """However entries are filed, the newest are the last to make room, in their order; of one filing the others may go
-    in any, after those of earlier filings."""
+    """Whoever counts beside a writer, its newest entries are the last to make room, in their order. Of those that were
+    too many to be staged, the older ones are in the order of their keys."""
     path = tmp_path_factory.mktemp("staging") / "c.db"
+    size = MOST // STAGED_SHARE // 7
 
     async def main() -> None:
-        async with SqliteBackend(path, MOST, keep_newest=newest) as backend:
+        async with SqliteBackend(path, MOST, keep_newest=newest) as writer, SqliteBackend(path, MOST) as looker:
             for number, key in enumerate(keys):
-                if number in filings:
-                    await backend.measure()
-                await backend.put_many({key: b"v"}, ttl=None)
-            await backend.measure()
+                if number in lookers:
+                    await looker.measure()
+                await writer.put_many({key: bytes(size)}, ttl=None)
+                if not staged(path):
+                    filings.append(number + 1)
+                assert order(path)[-newest:] == keys[: number + 1][-newest:]
 
+    filings: list[int] = []
     asyncio.run(main())
+    if filings and not lookers:
+        first = order(path)[: max(0, filings[0] - newest)]
+        assert first == sorted(first)
+
+
+def order(path: Path) -> list[str]:
+    """Give the keys from the first to make room to the last: what is filed, then what is staged."""
     connection = apsw.Connection(str(path))
-    filed = [key for (key,) in connection.execute("SELECT key FROM entries ORDER BY id")]
+    filed = [str(key) for (key,) in connection.execute("SELECT key FROM entries ORDER BY id")]
+    bodies = [body for (body,) in connection.execute("SELECT body FROM staged ORDER BY id")]
     connection.close()
-    assert filed[-newest:] == keys[-newest:]
-    starts = sorted({0, *filings})
-    for start, stop in itertools.pairwise([*starts, len(keys)]):
-        assert set(filed[start:stop]) == set(keys[start:stop])
+    return filed + [key for body in bodies for key in msgspec.msgpack.decode(body)]
 
 
 def test_what_expires_while_staged_hides_what_was_filed(tmp_path: Path) -> None:

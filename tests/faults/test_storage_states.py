@@ -264,3 +264,26 @@ def test_a_folder_that_somebody_has_locked_is_not_waited_for_for_ever(
     finally:
         os.close(folder)
     assert asyncio.run(deliver(SqliteSink(tmp_path / "out.db"), range(3))) is None
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_new_database_that_cannot_be_flushed_is_the_end(number: int, tmp_path: Path, monkeypatch) -> None:
+    """Whatever a failed flush of a new database says, it is nothing to wait for; the name is left to the next one."""
+    path = tmp_path / "new.db"
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async def begin() -> None:
+        database = await Database(path, OURS).open()
+        await database.aclose()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageFailed) as raised:
+            asyncio.run(begin())
+    assert type(raised.value) is StorageFailed
+    assert not path.exists()
+    asyncio.run(begin())
+    assert path.exists()

@@ -82,7 +82,12 @@ def test_nobody_lingers_for_a_channel_that_has_ended(ends_at: float, two: bool) 
         outbox, inbox = channel()
         batcher = Batcher(inbox, 10, linger=60.0)
         if two:
-            outbox.clone().close()
+            other = outbox.clone()
+            other.close()
+            other.close()
+            with anyio.move_on_after(0) as waiting:
+                await inbox.ended()
+            assert waiting.cancelled_caught
         await outbox.send([1])
         async with anyio.create_task_group() as group:
             group.start_soon(batcher.ready)

@@ -20,7 +20,8 @@ from streamproc._sqlite import Connection
 from streamproc.cache.sqlite import answers_table
 
 MOST_BYTES = 1 << 22
-"""What may be staged before it is filed, as the table counts it; some ten thousand answers."""
+"""What may be staged before it is filed, as the table counts it; some ten thousand answers. Filing them takes some
+sixty milliseconds, in which other processes wait."""
 
 Kept = tuple[bytes, float | None]
 """A value, and when it expires in seconds since 1970."""
@@ -36,8 +37,8 @@ class Staging:
     """The staged groups of one file, as this process has read them.
 
     Args:
-        keep_newest: so many of the newest entries are filed in the order of their age. The others of a filing are of
-            one age, and filed in the order of their keys: their index takes that at half the cost.
+        keep_newest: so many of the newest entries keep the order of their age when there are too many to be staged.
+            The others are filed in the order of their keys: their index takes that at half the cost.
     """
 
     def __init__(self, keep_newest: int) -> None:
@@ -81,7 +82,9 @@ class Staging:
         """
         size = sum(answers_table.size_of(value) for value, _ in group.values())
         if self._bytes + size > most_bytes:
-            self.file(connection, group)
+            rows = self._take(connection, group)
+            older = max(0, len(rows) - self._keep_newest)
+            answers_table.put(connection, [*sorted(rows[:older], key=itemgetter(0)), *rows[older:]])
             return True
         renewed = [self._entries[key][0] for key in group.keys() & self._entries.keys()]
         size, number = size - sum(map(answers_table.size_of, renewed)), len(group) - len(renewed)
@@ -95,16 +98,18 @@ class Staging:
         answers_table.count(connection, -sum(size for size, _ in removed), -sum(number for _, number in removed))
         connection.execute("UPDATE filings SET number = number + 1")
 
-    def file(self, connection: Connection, more: Mapping[str, Kept] | None = None) -> None:
-        """Move every group to the entries, and some more with them, within a transaction and after `catch_up`."""
+    def file(self, connection: Connection) -> None:
+        """Move every group to the entries, within a transaction and after `catch_up`. They keep the order of their age:
+        some may be another process's, which cannot spare its newest."""
+        answers_table.put(connection, self._take(connection, {}))
+
+    def _take(self, connection: Connection, more: Mapping[str, Kept]) -> list[answers_table.Row]:
+        """Forget every group, within a transaction; give their entries and some more, from the oldest to the newest."""
         if self._newest:
             self.clear(connection)
         entries = self._entries.copy()
-        _renew(entries, more or {})
-        if entries:
-            rows = [(key, value, expires_at) for key, (value, expires_at) in entries.items()]
-            older = max(0, len(rows) - self._keep_newest)
-            answers_table.put(connection, [*sorted(rows[:older], key=itemgetter(0)), *rows[older:]])
+        _renew(entries, more)
+        return [(key, value, expires_at) for key, (value, expires_at) in entries.items()]
 
 
 def _renew(entries: dict[str, Kept], group: Mapping[str, Kept]) -> None:
