@@ -106,7 +106,7 @@ class OpenAICompleter:
 
     def _listen(self, headers: Mapping[str, str]) -> None:
         """Read the account's limits where they were not read before; they rarely change."""
-        stated = tuple(headers.get(name) for name in LIMIT_HEADERS)
+        stated = tuple(map(headers.get, LIMIT_HEADERS))
         if stated != self._stated or self._unsure:
             self._stated = stated
             self._unsure = unsure_of_period(headers)
