@@ -19,7 +19,7 @@ from bench.show import number
 
 OURS, CEILING, GOAL = "#2a6f97", "#d9dee3", "#c1121f"
 TEXT = "#4a545e"
-WIDEST = 1.25
+WIDEST = 1.5
 """Beyond this share of a ceiling a spread is cut off."""
 TITLES = {
     "control": "control: text tokens a second, means of 30 seconds",
