@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.faults.recording import _marks, figure, pytest_addoption, pytest_conf
 from tests.redis_server import RedisServer
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # what tests start is to behave as it does for everybody
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs behind it ignore this one,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this one
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 

@@ -83,6 +83,6 @@ def test_an_interrupted_run_is_profiled_too(tmp_path):
     with Endpoint(job.ledger, **QUICK) as endpoint, job.running(endpoint, *options) as process:
         endpoint.wait_until("billed", 12)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
     assert is_a_page(page)
