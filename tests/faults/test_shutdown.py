@@ -96,7 +96,7 @@ def wait_for_more(ledger, process):
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
 def test_a_signal_during_start_up(number, seconds, tmp_path):
     """Before anything is sent a signal ends the command at once, with its code and one sentence."""
-    job = Job(tmp_path)
+    job = Job(tmp_path, drain_seconds=DRAIN_SECONDS)
     with Endpoint(job.ledger, **HANGING) as endpoint, job.running(endpoint) as process:
         listens(process)
         time.sleep(seconds)
