@@ -57,7 +57,7 @@ def test_a_signal_at_any_moment(number, tmp_path, figure):
     """At 25 moments each, from the first line to after the last: exit within the drain and 2 s, with the signal's code
     or that of a run that was over; nobody is left, and going on pays nothing again and doubles nothing."""
     draw, struck, slowest, moments, over = random.Random(number), 0, 0.0, 0, True
-    with Endpoint(tmp_path / "ledger", ttft_seconds=0.1) as endpoint:
+    with Endpoint(tmp_path / "ledger", ttft_seconds=0.2) as endpoint:
         while moments < MOMENTS or not over:
             if over:
                 job = Job(tmp_path, RECORDS, mark=f"job{moments}", drain_seconds=DRAIN_SECONDS)
