@@ -90,7 +90,7 @@ class CacheManager(Generic[V]):
 
     async def _payloads(self, keys: Sequence[str]) -> list[bytes | None]:
         """Give what is whole, alive and of the very key; a tier with something else must not hide what is behind it."""
-        names = [_name(key) for key in keys]
+        names = keys if all(map(str.isascii, keys)) else [_name(key) for key in keys]
         stored = await self._backend.get_many(names)
         payloads = self._unsealed(keys, stored)
         useless = [place for place, sealed in enumerate(stored) if sealed is not None and payloads[place] is None]

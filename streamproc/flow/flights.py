@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 W = TypeVar("W")
 
 
-class Flight(Generic[W]):
+class Flight(Struct, Generic[W], eq=False):
     """A call in the air and those who wait for its answer, in order of boarding; the first one pays.
 
     Attributes:
@@ -15,11 +17,8 @@ class Flight(Generic[W]):
         waiters: at least one.
     """
 
-    __slots__ = ("key", "waiters")
-
-    def __init__(self, key: str, waiter: W) -> None:
-        self.key = key
-        self.waiters = [waiter]
+    key: str
+    waiters: list[W]
 
 
 class Flights(Generic[W]):
@@ -45,7 +44,7 @@ class Flights(Generic[W]):
         if flight is not None:
             flight.waiters.append(waiter)
             return None
-        flight = self._in_air[key] = Flight(key, waiter)
+        flight = self._in_air[key] = Flight(key, [waiter])
         return flight
 
     def land(self, flight: Flight[W]) -> list[W]:

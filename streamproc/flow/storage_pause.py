@@ -87,6 +87,7 @@ class StoragePause:
 
     async def over(self) -> None:
         """Wait while anything is blocked, or until a halt is requested."""
-        with self._halt.cuts_short():
-            while self._blocked:
-                await self._passed.wait()
+        if self._blocked:
+            with self._halt.cuts_short():
+                while self._blocked:
+                    await self._passed.wait()

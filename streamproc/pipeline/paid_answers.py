@@ -63,12 +63,12 @@ class PaidAnswers:
 
     async def look_up(self, fingerprints: Sequence[str]) -> list[Completion | None]:
         """Give the answers that this run may use, in the same order; `None` where there is none."""
-        found = [self._usable(answer) for answer in await self._cache.get_many(fingerprints)]
+        found = self._usable(await self._cache.get_many(fingerprints))
         missing = [place for place, completion in enumerate(found) if completion is None]
         if missing and await self._has_own():
             own = await self._cache.get_many([self._own(fingerprints[place]) for place in missing])
-            for place, answer in zip(missing, own, strict=True):
-                found[place] = self._usable(answer)
+            for place, completion in zip(missing, self._usable(own), strict=True):
+                found[place] = completion
         return found
 
     async def keep(self, fingerprint: str, completion: Completion) -> None:
@@ -108,8 +108,9 @@ class PaidAnswers:
     def _own(self, fingerprint: str) -> str:
         return f"{fingerprint}:{self._run}"
 
-    def _usable(self, answer: Answer | None) -> Completion | None:
-        return answer.completion if answer is not None and answer.run in (None, self._run) else None
+    def _usable(self, answers: Sequence[Answer | None]) -> list[Completion | None]:
+        whose = (None, self._run)
+        return [answer.completion if answer is not None and answer.run in whose else None for answer in answers]
 
     async def _has_own(self) -> bool:
         if not self._own_answers and not self._none_marked:

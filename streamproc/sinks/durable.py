@@ -138,7 +138,7 @@ class DurableSink(Sink):
         """Append what goes to files, and make it durable."""
         if not failed:
             return []
-        segment = self._dead.append(b"".join(encode(dead_letter(outcome)) for outcome in failed))
+        segment = self._dead.append(encode(map(dead_letter, failed)))
         self._dead.sync()
         return [segment]
 

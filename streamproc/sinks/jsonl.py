@@ -30,7 +30,7 @@ class JsonlSink(DurableSink):
     def append(self, completed: Sequence[Completed], failed: Sequence[Failed]) -> list[Segment]:
         segments = super().append(completed, failed)
         if completed:
-            segments.append(self._rows.append(b"".join(encode(output_row(outcome)) for outcome in completed)))
+            segments.append(self._rows.append(encode(map(output_row, completed))))
             self._rows.sync()
         return segments
 

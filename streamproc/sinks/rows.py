@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -62,7 +62,8 @@ class DeadLetter(Struct, frozen=True, omit_defaults=True):
     completion: Any = None
 
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_encode = _encoder.encode
 
 
 def output_row(outcome: Completed) -> OutputRow:
@@ -87,15 +88,16 @@ def dead_letter(outcome: Failed) -> DeadLetter:
     return DeadLetter(record.id, _plain(record.data), reason, outcome.completion)
 
 
-def encode(row: OutputRow | DeadLetter) -> bytes:
-    """Give the line of a row, with its line feed; one line whatever it holds.
+def encode(rows: Iterable[OutputRow | DeadLetter]) -> bytes:
+    """Give rows as lines, each with its line feed; one line whatever a row holds.
 
     Half of a surrogate pair, which UTF-8 cannot hold, is written as its JSON escape.
     """
+    rows = list(rows)
     try:
-        return _encode(row) + b"\n"
+        return _encoder.encode_lines(rows)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(row, enc_hook=str)).encode() + b"\n"
+        return b"".join(encode_value(row) + b"\n" for row in rows)
 
 
 def encode_value(value: Any) -> bytes:

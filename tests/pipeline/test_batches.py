@@ -414,7 +414,7 @@ def call(number: int, *, chat: bool = False, **terms: Any) -> Call:
         request = Request(deployment="d", model="m", messages=(Message("user", str(number)),), parameters=terms)
     else:
         request = Request(deployment="d", model="m", kind="embeddings", text=str(number), parameters=terms)
-    return Call(request, Flight(str(number), None))  # type: ignore[arg-type]  # nobody waits
+    return Call(request, Flight(str(number), []))  # nobody waits
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=30))

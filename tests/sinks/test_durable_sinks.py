@@ -96,7 +96,7 @@ def test_a_torn_tail_is_cut_off_never_skipped_never_appended_to(
     asyncio.run(deliver(JsonlSink(path), []))
     assert (path.read_bytes(), dead.read_bytes()) == whole
     asyncio.run(deliver(JsonlSink(path), [[outcome(100), outcome(101, failed=True)]]))
-    assert path.read_bytes() == whole[0] + encode(output_row(outcome(100)))  # type: ignore[arg-type]
+    assert path.read_bytes() == whole[0] + encode([output_row(outcome(100))])  # type: ignore[arg-type]
     assert len(dead.read_bytes().splitlines()) == commits + 1
 
 
