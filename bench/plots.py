@@ -117,7 +117,7 @@ def _panels(plot: str, series: Sequence[Series]) -> Picture:
             style = "--" if one.bound else "-"
             (handles[one.label],) = axes.plot(one.x, one.y, style, color=colour, linewidth=1.4, label=one.label)
         _finish(axes, title, inside, last_line=place > len(titles) - columns)
-    picture.legend(handles.values(), list(handles), loc="outside upper right", ncols=min(8, len(handles)))
+    picture.legend(handles.values(), list(handles), loc="outside lower right", ncols=min(8, len(handles)))
     picture.suptitle(TITLES.get(plot, plot), x=0.01, ha="left", fontweight="bold")
     return picture
 
